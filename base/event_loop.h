@@ -1,0 +1,40 @@
+// EventLoop: a TaskRunner on one thread of its own, over an Asio io_context so that sockets can
+// live on the same thread. Asio stays out of this header: those who need the io_context include
+// base/event_loop_asio.h.
+//
+// Created and destroyed by the process's wiring; destruction stops and joins the thread, and tasks
+// still queued are dropped (destroyed unrun).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/task_runner.h"
+
+namespace raftmq {
+
+class EventLoop final : public TaskRunner {
+ public:
+  explicit EventLoop(const std::string& thread_name);
+  ~EventLoop() override;
+
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  void Post(Task task) override;
+  void RunAfter(int64_t delay_nanos, Task task) override;
+
+  // Whether the caller is on the loop's thread.
+  bool InLoop() const;
+
+  // Stops running tasks and joins; later posts are dropped. Called at most once, off the loop.
+  void Stop();
+
+  struct Impl;
+  Impl* impl() { return impl_.get(); }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace raftmq
