@@ -1,0 +1,40 @@
+// ArrivalNotes: which queues got something to read during one Apply, told once per queue at its
+// end.
+//
+// Belongs to the apply thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/ids.h"
+#include "store/applied_state.h"
+#include "store/message_store.h"
+
+namespace raftmq::store {
+
+class ArrivalNotes {
+ public:
+  void SetListener(ArrivalListener* listener) { listener_ = listener; }
+
+  // A message of this queue became readable: it is new, or a lease on it was cut short.
+  void Add(std::string_view topic, QueueId queue);
+
+  // When the first of the last attempts is over, as of now (FinalLeases::EarliestEnd).
+  void SetEarliestFinalEnd(std::optional<int64_t> end_ms);
+
+  // Tells the listener, and forgets.
+  void Tell(const AppliedState& applied);
+
+ private:
+  ArrivalListener* listener_ = nullptr;
+  absl::flat_hash_map<std::string, std::vector<QueueId>> notes_;
+  std::optional<int64_t> earliest_final_ms_;
+  bool final_is_earlier_ = false;
+};
+
+}  // namespace raftmq::store

@@ -1,0 +1,48 @@
+// From a message as the broker took it to the bytes of its record.
+//
+// Pure functions; any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "store/message_properties.h"
+#include "store/message_record.h"
+#include "store/model.h"
+
+namespace raftmq::store {
+
+// Under which of the broker's topics a message waits for its time or its transaction's end.
+struct StoredAs {
+  std::string_view waits_in;                 // "": nowhere, it is stored in its own topic
+  std::optional<int64_t> due_ms;             // of a timer
+  std::optional<int64_t> check_immunity_ms;  // of a half message
+};
+
+// The record's image, ready for FinishRecord. Properties are RocketMQ's: UNIQ_KEY, __CID (the
+// client's hash, ours), TAGS, KEYS, __SHARDINGKEY (the message group), TRACE_CONTEXT,
+// _SYS_MSG_PRIORITY_, __BORNHOST when the address is not numeric, then the user's. Refused with a
+// Reason: a text that holds a property separator, sizes beyond the format.
+absl::StatusOr<std::string> EncodeMessage(const NewMessage& message, const HostAddress& store_host,
+                                          const StoredAs& where = {});
+
+// The queue of a message of this priority (none: 0), of `queues` there are: the lowest for negative
+// ones, the highest for all beyond it.
+QueueId PriorityQueue(std::optional<int32_t> priority, int32_t queues);
+
+// The priority that a record's properties give; none if they don't.
+std::optional<int32_t> PriorityOf(const PropertiesView& properties);
+
+// Which queue a message group belongs to: 64-bit FNV-1a of it, mixed (SplitMix64's finalizer).
+// Stable for ever: order within a group rests on it.
+uint64_t MessageGroupHash(std::string_view message_group);
+
+// What a record keeps of the id of the client that sent it: the same hash, never 0 but for no id.
+// Stable for ever too.
+uint64_t ClientHash(std::string_view client_id);
+
+}  // namespace raftmq::store

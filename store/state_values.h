@@ -1,0 +1,34 @@
+// What a BrokerState answers with. Plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/ids.h"
+#include "store/position.h"
+
+namespace raftmq::store {
+
+struct QueueEnds {
+  QueueOffset min;            // first offset that is still stored
+  QueueOffset max;            // one past the last
+  int64_t last_store_ms = 0;  // of the last message, 0: none yet
+
+  bool operator==(const QueueEnds&) const = default;
+};
+
+// A handle that was found valid.
+struct LeasedMessage {
+  QueueId queue;
+  QueueOffset offset;
+  Lease lease;
+};
+
+// Messages that expired before a group had got them.
+struct MissedMessages {
+  std::string group;
+  std::string topic;
+  int64_t messages = 0;
+};
+
+}  // namespace raftmq::store
