@@ -1,0 +1,103 @@
+// AdminHandlers: raftmq.v1.Admin over a MessageStore and a Ledger.
+//
+// Called on completion-queue threads; never blocks: what reads the disk runs on `reads`. Changes go
+// through the LeaderRouter and are carried out by Execute where the leader is.
+#pragma once
+
+#include <string>
+
+#include "base/clock.h"
+#include "base/task_runner.h"
+#include "broker/admin_service.h"
+#include "broker/client_registry.h"
+#include "broker/forwarding.h"
+#include "broker/group_view.h"
+#include "broker/orphan_recovery.h"
+#include "broker/receive_waiters.h"
+#include "dledger/ledger.h"
+#include "store/dead_letter_queues.h"
+#include "store/message_store.h"
+#include "store/retention.h"
+#include "store/waiting_messages.h"
+
+namespace raftmq::broker {
+
+// All outlive the handlers.
+struct AdminDeps {
+  store::MessageStore* store = nullptr;
+  store::WaitingMessages* waiting = nullptr;
+  store::DeadLetterQueues* dead_letters = nullptr;
+  store::Retention* retention = nullptr;
+  OrphanRecovery* recovery = nullptr;
+  dledger::Ledger* ledger = nullptr;
+  Clock* clock = nullptr;
+  ClientRegistry* clients = nullptr;
+  GroupView* group = nullptr;
+  ReceiveWaiters* waiters = nullptr;
+  LeaderRouter* router = nullptr;
+  TaskRunner* reads = nullptr;
+};
+
+struct AdminOptions {
+  adm::MemberIdentity identity;
+  int32_t default_topic_queues = 8;
+};
+
+class AdminHandlers final : public AdminService {
+ public:
+  AdminHandlers(AdminOptions options, AdminDeps deps) : options_(std::move(options)), deps_(deps) {}
+
+  void GetMemberStatus(GetMemberStatusCall* call) override;
+  void Bootstrap(BootstrapCall* call) override;
+  void TransferLeadership(TransferLeadershipCall* call) override;
+  void ReportMember(ReportMemberCall* call) override;
+  void DumpState(DumpStateCall* call) override;
+  void UpdateTopic(UpdateTopicCall* call) override;
+  void DeleteTopic(DeleteTopicCall* call) override;
+  void GetTopic(GetTopicCall* call) override;
+  void ListTopics(ListTopicsCall* call) override;
+  void TopicStatus(TopicStatusCall* call) override;
+  void ListTransactions(ListTransactionsCall* call) override;
+  void ResolveTransaction(ResolveTransactionCall* call) override;
+  void CheckTransaction(CheckTransactionCall* call) override;
+  void RecoverTransaction(RecoverTransactionCall* call) override;
+  void UpdateGroup(UpdateGroupCall* call) override;
+  void DeleteGroup(DeleteGroupCall* call) override;
+  void GetGroup(GetGroupCall* call) override;
+  void ListGroups(ListGroupsCall* call) override;
+  void GroupProgress(GroupProgressCall* call) override;
+  void ResetOffset(ResetOffsetCall* call) override;
+  void RedriveDeadLetters(RedriveDeadLettersCall* call) override;
+  void ListClients(ListClientsCall* call) override;
+  void QueryMessagesByKey(QueryMessagesByKeyCall* call) override;
+  void MessageByOffset(MessageByOffsetCall* call) override;
+  void MessageByPosition(MessageByPositionCall* call) override;
+
+  // On the leader.
+  void Execute(UpdateTopicCall* call);
+  void Execute(DeleteTopicCall* call);
+  void Execute(ListTransactionsCall* call);
+  void Execute(ResolveTransactionCall* call);
+  void Execute(CheckTransactionCall* call);
+  void Execute(UpdateGroupCall* call);
+  void Execute(DeleteGroupCall* call);
+  void Execute(GetGroupCall* call);
+  void Execute(ResetOffsetCall* call);
+  void Execute(RedriveDeadLettersCall* call);
+  void Execute(TransferLeadershipCall* call);
+
+ private:
+  template <typename Call>
+  void EndOrReroute(Call* call, const absl::Status& status) {
+    if (LeaderRouter::IsForAnotherMember(status)) {
+      deps_.router->NotLeader(call);
+    } else {
+      call->Fail(status);
+    }
+  }
+
+  const AdminOptions options_;
+  const AdminDeps deps_;
+};
+
+}  // namespace raftmq::broker

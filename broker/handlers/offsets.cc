@@ -1,0 +1,86 @@
+#include "broker/handlers/messaging_handlers.h"
+#include "broker/proto_time.h"
+
+namespace raftmq::broker {
+namespace {
+
+absl::Status CheckGroupAndQueue(const v2::Resource& group, const v2::MessageQueue& queue) {
+  RAFTMQ_RETURN_IF_ERROR(CheckGroup(group));
+  return CheckTopic(queue.topic());
+}
+
+void FinishOffset(QueryOffsetCall* call, QueueOffset offset) {
+  SetOk(call->response()->mutable_status());
+  call->response()->set_offset(offset.value());
+  call->Finish();
+}
+
+}  // namespace
+
+void MessagingHandlers::UpdateOffset(UpdateOffsetCall* call) {
+  if (HasClientId(call)) deps_.router->Route(call);
+}
+
+void MessagingHandlers::Execute(UpdateOffsetCall* call) {
+  const v2::UpdateOffsetRequest& request = call->request();
+  absl::Status status = CheckGroupAndQueue(request.group(), request.message_queue());
+  if (status.ok() && request.offset() < 0) {
+    status = store::Refuse(store::Reason::kIllegalOffset,
+                           StrCat("offset ", request.offset(), " is negative"));
+  }
+  if (!status.ok()) return FinishWithError(call, status);
+  deps_.store->UpdateOffset(request.group().name(), request.message_queue().topic().name(),
+                            QueueId(request.message_queue().id()), QueueOffset(request.offset()),
+                            call->context().client_id, [this, call](const absl::Status& done) {
+                              if (!done.ok()) return EndOrReroute(call, done);
+                              SetOk(call->response()->mutable_status());
+                              call->Finish();
+                            });
+}
+
+void MessagingHandlers::GetOffset(GetOffsetCall* call) {
+  if (HasClientId(call)) deps_.router->Route(call);
+}
+
+void MessagingHandlers::Execute(GetOffsetCall* call) {
+  const v2::GetOffsetRequest& request = call->request();
+  if (const absl::Status status = CheckGroupAndQueue(request.group(), request.message_queue());
+      !status.ok()) {
+    return FinishWithError(call, status);
+  }
+  const absl::StatusOr<QueueOffset> offset =
+      deps_.store->CommitOffset(request.group().name(), request.message_queue().topic().name(),
+                                QueueId(request.message_queue().id()));
+  if (!offset.ok()) return FinishWithError(call, offset.status());
+  SetOk(call->response()->mutable_status());
+  call->response()->set_offset(offset->value());
+  call->Finish();
+}
+
+void MessagingHandlers::QueryOffset(QueryOffsetCall* call) {
+  if (!HasClientId(call)) return;
+  const v2::QueryOffsetRequest& request = call->request();
+  if (const absl::Status status = CheckTopic(request.message_queue().topic()); !status.ok()) {
+    return FinishWithError(call, status);
+  }
+  if (request.query_offset_policy() == v2::TIMESTAMP) {
+    // Reads messages' store times from the disk.
+    deps_.reads->Post([this, call] { QueryOffsetByTime(call); });
+    return;
+  }
+  const auto range = deps_.store->Range(request.message_queue().topic().name(),
+                                        QueueId(request.message_queue().id()));
+  if (!range.ok()) return FinishWithError(call, range.status());
+  FinishOffset(call, request.query_offset_policy() == v2::BEGINNING ? range->min : range->max);
+}
+
+void MessagingHandlers::QueryOffsetByTime(QueryOffsetCall* call) {
+  const v2::QueryOffsetRequest& request = call->request();
+  const absl::StatusOr<QueueOffset> found = deps_.store->OffsetByTime(
+      request.message_queue().topic().name(), QueueId(request.message_queue().id()),
+      ToMillis(request.timestamp()));
+  if (!found.ok()) return FinishWithError(call, found.status());
+  FinishOffset(call, *found);
+}
+
+}  // namespace raftmq::broker

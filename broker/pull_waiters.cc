@@ -1,0 +1,129 @@
+#include "broker/pull_waiters.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "glog/logging.h"
+
+namespace raftmq::broker {
+
+PullWaiters::PullWaiters(Options options, const store::MessageStore* store, Clock* clock,
+                         TaskRunner* timer)
+    : options_(options),
+      store_(store),
+      clock_(clock),
+      alarm_(clock, timer, [this] { OnTimer(); }) {}
+
+absl::StatusOr<PullWaiters::WaiterId> PullWaiters::Begin() {
+  absl::MutexLock lock(&mutex_);
+  if (waiters_.size() >= options_.max_waiting) {
+    return store::Refuse(store::Reason::kBusy,
+                         StrCat("this member holds ", options_.max_waiting,
+                                " pulls, which is its bound: try again later"));
+  }
+  waiters_.try_emplace(next_id_);
+  return next_id_++;
+}
+
+void PullWaiters::End(WaiterId id) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = waiters_.find(id);
+  CHECK(it != waiters_.end() && !it->second.parked) << "pull " << id << " ends while it waits";
+  waiters_.erase(it);
+}
+
+void PullWaiters::Wait(WaiterId id, const std::string& topic, QueueId queue, QueueOffset offset,
+                       int64_t until_ms, Woken woken) {
+  {
+    absl::MutexLock lock(&mutex_);
+    Waiter& waiter = waiters_.find(id)->second;
+    if (!closed_ && !waiter.cancelled) {
+      waiter.parked = true;
+      waiter.queue = {topic, queue};
+      waiter.offset = offset;
+      waiter.until_ms = until_ms;
+      waiter.woken = std::move(woken);
+      parked_[waiter.queue].emplace(offset, id);
+      const auto deadline = deadlines_.emplace(until_ms, id).first;
+      if (deadline == deadlines_.begin()) alarm_.RingNow();
+    }
+  }
+  if (woken) return woken(Outcome::kOver);  // it was not parked
+  // What arrived before it was parked told nobody.
+  const auto range = store_->Range(topic, queue);
+  if (range.ok() && range->max > offset) OnArrival(topic, queue, range->max);
+}
+
+PullWaiters::Woken PullWaiters::Unpark(WaiterId id, Waiter* waiter) {
+  const auto queue = parked_.find(waiter->queue);
+  queue->second.erase({waiter->offset, id});
+  if (queue->second.empty()) parked_.erase(queue);
+  deadlines_.erase({waiter->until_ms, id});
+  waiter->parked = false;
+  return std::move(waiter->woken);
+}
+
+void PullWaiters::Cancel(WaiterId id) {
+  Woken woken;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = waiters_.find(id);
+    if (it == waiters_.end()) return;
+    it->second.cancelled = true;
+    if (!it->second.parked) return;
+    woken = Unpark(id, &it->second);
+  }
+  woken(Outcome::kOver);
+}
+
+void PullWaiters::Close() {
+  std::vector<Woken> over;
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+    while (!deadlines_.empty()) {
+      const WaiterId id = deadlines_.begin()->second;
+      over.push_back(Unpark(id, &waiters_.find(id)->second));
+    }
+  }
+  for (Woken& woken : over) woken(Outcome::kOver);
+}
+
+void PullWaiters::OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) {
+  std::vector<Woken> arrived;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = parked_.find({topic, queue});
+    if (it == parked_.end()) return;
+    std::vector<WaiterId> ids;
+    for (const auto& [offset, id] : it->second) {
+      if (offset >= max_offset) break;
+      ids.push_back(id);
+    }
+    for (const WaiterId id : ids) arrived.push_back(Unpark(id, &waiters_.find(id)->second));
+  }
+  for (Woken& woken : arrived) woken(Outcome::kLookAgain);
+}
+
+void PullWaiters::OnTimer() {
+  std::vector<Woken> over;
+  {
+    absl::MutexLock lock(&mutex_);
+    const int64_t now_ms = clock_->MonotonicMillis();
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now_ms) {
+      const WaiterId id = deadlines_.begin()->second;
+      over.push_back(Unpark(id, &waiters_.find(id)->second));
+    }
+    if (!deadlines_.empty()) {
+      alarm_.RingAfter((deadlines_.begin()->first - now_ms) * 1'000'000);
+    }
+  }
+  for (Woken& woken : over) woken(Outcome::kOver);
+}
+
+size_t PullWaiters::parked() const {
+  absl::MutexLock lock(&mutex_);
+  return deadlines_.size();
+}
+
+}  // namespace raftmq::broker

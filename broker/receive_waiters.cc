@@ -1,0 +1,266 @@
+#include "broker/receive_waiters.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/strings.h"
+#include "glog/logging.h"
+#include "store/sql_filter.h"
+
+namespace raftmq::broker {
+namespace {
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+}  // namespace
+
+ReceiveWaiters::ReceiveWaiters(Options options, store::MessageStore* store, Clock* clock,
+                               TaskRunner* timer)
+    : options_(options), store_(store), clock_(clock), timer_(timer) {}
+
+ReceiveWaiters::WaiterId ReceiveWaiters::NewId() {
+  absl::MutexLock lock(&mutex_);
+  announced_.emplace(next_id_, false);
+  return next_id_++;
+}
+
+void ReceiveWaiters::Receive(WaiterId id, store::ReceiveRequest request, int64_t until_ms,
+                             Done done) {
+  WaiterPtr waiter = std::make_shared<Waiter>();
+  waiter->id = id;
+  waiter->key = Key{request.group, request.queue, request.filter.tags,
+                    request.filter.sql == nullptr ? "" : request.filter.sql->text()};
+  waiter->request = std::move(request);
+  waiter->until_ms = until_ms;
+  waiter->done = std::move(done);
+  const absl::Status admitted = Admit(waiter);
+  if (admitted.ok()) {
+    Ask(std::move(waiter));
+  } else {
+    waiter->done(admitted);
+  }
+}
+
+absl::Status ReceiveWaiters::Admit(const WaiterPtr& waiter) {
+  absl::MutexLock lock(&mutex_);
+  const auto announced = announced_.find(waiter->id);
+  CHECK(announced != announced_.end()) << "receive " << waiter->id << " was not announced";
+  const bool cancelled = announced->second;
+  announced_.erase(announced);
+  if (cancelled) return absl::CancelledError("the client is gone");
+  if (waiters_.size() >= options_.max_waiting) {
+    return store::Refuse(store::Reason::kBusy,
+                         StrCat("this member holds ", options_.max_waiting,
+                                " receives, which is its bound: try again later"));
+  }
+  waiters_.emplace(waiter->id, waiter);
+  std::unique_ptr<Topic>& topic = topics_[waiter->request.topic];
+  if (topic == nullptr) topic = std::make_unique<Topic>();
+  ++topic->users;
+  waiter->seen_events = topic->events;
+  return absl::OkStatus();
+}
+
+void ReceiveWaiters::Ask(WaiterPtr waiter) {
+  store_->Receive(waiter->request,
+                  [this, waiter](absl::StatusOr<store::ReceiveResult> result) mutable {
+                    OnAnswer(std::move(waiter), std::move(result));
+                  });
+}
+
+void ReceiveWaiters::OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveResult> result) {
+  Next next;
+  WaiterPtr successor;
+  {
+    absl::MutexLock lock(&mutex_);
+    next = Decide(waiter, result);
+    // There may be more for the next in line; or what this one was woken for is still there, since
+    // the store failed it.
+    if (next == Next::kDone && (!result.ok() || !result->deliveries.empty())) {
+      Topic* topic = topics_.find(waiter->request.topic)->second.get();
+      const auto line = topic->lines.find(waiter->key);
+      if (line != topic->lines.end()) successor = TakeFirst(topic, &line->second);
+    }
+    if (next == Next::kDone) Forget(waiter);
+  }
+  if (next == Next::kDone) waiter->done(std::move(result));
+  if (next == Next::kAskAgain) Ask(std::move(waiter));
+  if (successor != nullptr) Ask(std::move(successor));
+}
+
+ReceiveWaiters::Next ReceiveWaiters::Decide(const WaiterPtr& waiter,
+                                            const absl::StatusOr<store::ReceiveResult>& result) {
+  if (!result.ok() || !result->deliveries.empty() || waiter->cancelled) return Next::kDone;
+  if (clock_->MonotonicMillis() >= waiter->until_ms) return Next::kDone;
+  const Topic& topic = *topics_.find(waiter->request.topic)->second;
+  if (topic.events != waiter->seen_events) {
+    // Something arrived while the store was being asked.
+    waiter->seen_events = topic.events;
+    return Next::kAskAgain;
+  }
+  Park(waiter, result->next_visible_in_ms);
+  return Next::kParked;
+}
+
+void ReceiveWaiters::Park(const WaiterPtr& waiter, const std::optional<int64_t>& visible_in_ms) {
+  Line& line = topics_.find(waiter->request.topic)->second->lines[waiter->key];
+  waiter->parked = true;
+  waiter->place = line.insert(line.end(), waiter);
+  deadlines_.emplace(waiter->until_ms, waiter->id);
+  if (visible_in_ms.has_value()) {
+    WakeAt(waiter->request.topic, waiter->request.group,
+           clock_->MonotonicMillis() + std::max<int64_t>(*visible_in_ms, 1));
+  }
+  ArmTimer();
+}
+
+void ReceiveWaiters::Unpark(const WaiterPtr& waiter) {
+  Topic& topic = *topics_.find(waiter->request.topic)->second;
+  const auto line = topic.lines.find(waiter->key);
+  line->second.erase(waiter->place);
+  if (line->second.empty()) topic.lines.erase(line);
+  deadlines_.erase({waiter->until_ms, waiter->id});
+  waiter->parked = false;
+}
+
+void ReceiveWaiters::Forget(const WaiterPtr& waiter) {
+  if (waiter->parked) Unpark(waiter);
+  waiters_.erase(waiter->id);
+  const auto topic = topics_.find(waiter->request.topic);
+  if (--topic->second->users == 0) topics_.erase(topic);
+}
+
+ReceiveWaiters::WaiterPtr ReceiveWaiters::TakeFirst(Topic* topic, Line* line) {
+  if (line->empty()) return nullptr;
+  WaiterPtr waiter = line->front();
+  waiter->seen_events = topic->events;
+  Unpark(waiter);  // may erase *line
+  return waiter;
+}
+
+std::vector<ReceiveWaiters::WaiterPtr> ReceiveWaiters::TakeFirsts(Topic* topic,
+                                                                  const std::string* group,
+                                                                  const QueueId* queue) {
+  std::vector<WaiterPtr> taken;
+  for (auto it = topic->lines.begin(); it != topic->lines.end();) {
+    const auto line = it++;
+    const Key& key = line->first;
+    if (group != nullptr && key.group != *group) continue;
+    if (queue != nullptr && key.queue.has_value() && *key.queue != *queue) continue;
+    if (WaiterPtr waiter = TakeFirst(topic, &line->second)) taken.push_back(std::move(waiter));
+  }
+  return taken;
+}
+
+void ReceiveWaiters::OnArrival(const std::string& topic, QueueId queue, QueueOffset) {
+  std::vector<WaiterPtr> woken;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = topics_.find(topic);
+    if (it == topics_.end()) return;
+    ++it->second->events;
+    woken = TakeFirsts(it->second.get(), nullptr, &queue);
+  }
+  for (WaiterPtr& waiter : woken) Ask(std::move(waiter));
+}
+
+void ReceiveWaiters::OnReleased(const std::string& group, const std::string& topic,
+                                int64_t delay_ms) {
+  std::vector<WaiterPtr> woken;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = topics_.find(topic);
+    if (it == topics_.end()) return;
+    if (delay_ms > 0) {
+      WakeAt(topic, group, clock_->MonotonicMillis() + delay_ms);
+      ArmTimer();
+      return;
+    }
+    ++it->second->events;
+    woken = TakeFirsts(it->second.get(), &group, nullptr);
+  }
+  for (WaiterPtr& waiter : woken) Ask(std::move(waiter));
+}
+
+void ReceiveWaiters::Cancel(WaiterId id) {
+  WaiterPtr waiter;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (const auto announced = announced_.find(id); announced != announced_.end()) {
+      announced->second = true;
+      return;
+    }
+    const auto it = waiters_.find(id);
+    if (it == waiters_.end()) return;
+    if (!it->second->parked) {
+      it->second->cancelled = true;
+      return;
+    }
+    waiter = it->second;
+    Forget(waiter);
+  }
+  waiter->done(absl::CancelledError("the client is gone"));
+}
+
+void ReceiveWaiters::Abandon(const absl::Status& status) {
+  std::vector<WaiterPtr> ended;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [deadline, id] : deadlines_) ended.push_back(waiters_.find(id)->second);
+    for (const WaiterPtr& waiter : ended) Forget(waiter);
+    wakes_.clear();
+    wake_of_.clear();
+  }
+  for (const WaiterPtr& waiter : ended) waiter->done(status);
+}
+
+void ReceiveWaiters::WakeAt(const std::string& topic, const std::string& group, int64_t at_ms) {
+  auto [it, first] = wake_of_.try_emplace({topic, group}, at_ms);
+  if (!first) {
+    if (it->second <= at_ms) return;
+    wakes_.erase({it->second, topic, group});
+    it->second = at_ms;
+  }
+  wakes_.emplace(at_ms, topic, group);
+}
+
+void ReceiveWaiters::ArmTimer() {
+  int64_t due_ms = kNever;
+  if (!deadlines_.empty()) due_ms = deadlines_.begin()->first;
+  if (!wakes_.empty()) due_ms = std::min(due_ms, std::get<0>(*wakes_.begin()));
+  if (due_ms == kNever || (armed_ms_ != 0 && armed_ms_ <= due_ms)) return;
+  armed_ms_ = due_ms;
+  const int64_t delay_ms = std::max<int64_t>(due_ms - clock_->MonotonicMillis(), 0);
+  timer_->RunAfter(delay_ms * 1'000'000,
+                   [this, generation = ++timer_generation_] { OnTimer(generation); });
+}
+
+void ReceiveWaiters::OnTimer(uint64_t generation) {
+  std::vector<WaiterPtr> ended;
+  std::vector<std::pair<std::string, std::string>> released;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (generation != timer_generation_) return;
+    armed_ms_ = 0;
+    const int64_t now_ms = clock_->MonotonicMillis();
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now_ms) {
+      ended.push_back(waiters_.find(deadlines_.begin()->second)->second);
+      Forget(ended.back());
+    }
+    while (!wakes_.empty() && std::get<0>(*wakes_.begin()) <= now_ms) {
+      const auto& [due, topic, group] = *wakes_.begin();
+      released.emplace_back(topic, group);
+      wake_of_.erase({topic, group});
+      wakes_.erase(wakes_.begin());
+    }
+    ArmTimer();
+  }
+  for (const WaiterPtr& waiter : ended) waiter->done(store::ReceiveResult());
+  for (const auto& [topic, group] : released) OnReleased(group, topic, 0);
+}
+
+size_t ReceiveWaiters::waiting() const {
+  absl::MutexLock lock(&mutex_);
+  return waiters_.size();
+}
+
+}  // namespace raftmq::broker

@@ -1,0 +1,133 @@
+// ReceiveWaiters: long polling. A receive that finds nothing is parked until a message arrives on
+// its topic, a lease of its group ends, or its time is up; it is then asked of the store again.
+// Nothing polls.
+//
+// Waiters of one group that want the same (queue, filter) stand in one line: an arrival wakes the
+// first of each line, and one that was given messages wakes the next, so that one message does not
+// wake a thousand consumers.
+//
+// Thread-safe. `done` callbacks run on a thread of the store, of the timer, or of whoever cancels;
+// they must not block. Parks where the leader is: on a loss of leadership Abandon ends the waits.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/clock.h"
+#include "base/task_runner.h"
+#include "store/message_store.h"
+
+namespace raftmq::broker {
+
+class ReceiveWaiters final : public store::ArrivalListener {
+ public:
+  struct Options {
+    size_t max_waiting = 20'000;
+  };
+  using Done = absl::AnyInvocable<void(absl::StatusOr<store::ReceiveResult>)>;
+  using WaiterId = uint64_t;
+
+  // All outlive it, and nothing calls it any more when it is destroyed.
+  ReceiveWaiters(Options options, store::MessageStore* store, Clock* clock, TaskRunner* timer);
+
+  // A name for the next Receive, so that it can be cancelled from its very beginning. Each is used.
+  WaiterId NewId();
+
+  // Asks the store, and waits until `until_ms` (monotonic) for something to be there. `done` is
+  // called exactly once; an empty result says that the time is up. kBusy: too many wait already.
+  void Receive(WaiterId id, store::ReceiveRequest request, int64_t until_ms, Done done);
+
+  // The client is gone. A parked receive ends with kCancelled now, one that did not begin yet when
+  // it begins; one that the store is being asked for ends with what the store answers.
+  void Cancel(WaiterId id);
+
+  // Ends all parked receives with `status`.
+  void Abandon(const absl::Status& status);
+
+  // Messages of `group` on `topic` become visible in `delay_ms` though none arrived: an ack let the
+  // next of a message group through, or a lease was given up.
+  void OnReleased(const std::string& group, const std::string& topic, int64_t delay_ms);
+
+  void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) override;
+
+  size_t waiting() const;
+
+ private:
+  // A line of waiters.
+  struct Key {
+    std::string group;
+    std::optional<QueueId> queue;
+    std::vector<std::string> tags;
+    std::string sql;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Waiter {
+    WaiterId id = 0;
+    store::ReceiveRequest request;
+    Key key;
+    int64_t until_ms = 0;
+    Done done;
+    uint64_t seen_events = 0;  // the topic's count when the store was last asked
+    bool parked = false;
+    bool cancelled = false;
+    std::list<std::shared_ptr<Waiter>>::iterator place;  // in its line, while parked
+  };
+  using WaiterPtr = std::shared_ptr<Waiter>;
+  using Line = std::list<WaiterPtr>;
+  struct Topic {
+    uint64_t events = 0;  // arrivals and releases
+    size_t users = 0;     // waiters, parked or asking
+    std::map<Key, Line> lines;
+  };
+
+  absl::Status Admit(const WaiterPtr& waiter);
+  void Ask(WaiterPtr waiter);
+  void OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveResult> result);
+  // Whether the waiter is done with that answer; otherwise it was parked, or is to be asked again.
+  enum class Next { kDone, kParked, kAskAgain };
+  Next Decide(const WaiterPtr& waiter, const absl::StatusOr<store::ReceiveResult>& result)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Park(const WaiterPtr& waiter, const std::optional<int64_t>& visible_in_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Unpark(const WaiterPtr& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Forget(const WaiterPtr& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the first of the line, to be asked; null if none.
+  WaiterPtr TakeFirst(Topic* topic, Line* line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<WaiterPtr> TakeFirsts(Topic* topic, const std::string* group, const QueueId* queue)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WakeAt(const std::string& topic, const std::string& group, int64_t at_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ArmTimer() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnTimer(uint64_t generation);
+
+  const Options options_;
+  store::MessageStore* const store_;
+  Clock* const clock_;
+  TaskRunner* const timer_;
+
+  mutable absl::Mutex mutex_;
+  WaiterId next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  absl::flat_hash_map<WaiterId, bool> announced_ ABSL_GUARDED_BY(mutex_);  // value: cancelled
+  absl::flat_hash_map<WaiterId, WaiterPtr> waiters_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::unique_ptr<Topic>> topics_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::pair<int64_t, WaiterId>> deadlines_ ABSL_GUARDED_BY(mutex_);
+  // When a group's messages on a topic become visible again: by due time, and by name.
+  std::set<std::tuple<int64_t, std::string, std::string>> wakes_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::string>, int64_t> wake_of_ ABSL_GUARDED_BY(mutex_);
+  int64_t armed_ms_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: no timer
+  uint64_t timer_generation_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace raftmq::broker

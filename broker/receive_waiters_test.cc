@@ -1,0 +1,222 @@
+#include "broker/receive_waiters.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "base/testing/fake_clock.h"
+#include "base/testing/manual_task_runner.h"
+#include "broker/testing/fake_store.h"
+
+namespace raftmq::broker {
+namespace {
+
+class ReceiveWaitersTest : public testing::Test {
+ protected:
+  // What became of one receive.
+  struct Outcome {
+    bool done = false;
+    absl::Status status;
+    int messages = 0;
+  };
+
+  std::shared_ptr<Outcome> Start(const std::string& group, int64_t poll_ms,
+                                 std::optional<QueueId> queue = std::nullopt) {
+    auto outcome = std::make_shared<Outcome>();
+    last_id_ = waiters_.NewId();
+    StartAs(last_id_, group, poll_ms, queue, outcome);
+    return outcome;
+  }
+
+  void StartAs(ReceiveWaiters::WaiterId id, const std::string& group, int64_t poll_ms,
+               std::optional<QueueId> queue, std::shared_ptr<Outcome> outcome) {
+    store::ReceiveRequest request;
+    request.group = group;
+    request.topic = "orders";
+    request.queue = queue;
+    waiters_.Receive(id, request, clock_.MonotonicMillis() + poll_ms,
+                     [outcome](absl::StatusOr<store::ReceiveResult> result) {
+                       ASSERT_FALSE(outcome->done) << "answered twice";
+                       outcome->done = true;
+                       outcome->status = result.status();
+                       if (result.ok()) outcome->messages = result->deliveries.size();
+                     });
+  }
+
+  void Arrive(int queue = 0) { waiters_.OnArrival("orders", QueueId(queue), QueueOffset(1)); }
+  void RunForMillis(int64_t ms) { timer_.RunFor(ms * 1'000'000); }
+
+  FakeClock clock_;
+  ManualTaskRunner timer_{&clock_};
+  FakeStore store_;
+  ReceiveWaiters waiters_{ReceiveWaiters::Options{.max_waiting = 3}, &store_, &clock_, &timer_};
+  ReceiveWaiters::WaiterId last_id_ = 0;
+};
+
+TEST_F(ReceiveWaitersTest, WhatIsThereIsAnsweredAtOnce) {
+  auto outcome = Start("g", 1'000);
+  store_.AnswerMessages(2);
+  EXPECT_TRUE(outcome->done);
+  EXPECT_EQ(outcome->messages, 2);
+  EXPECT_EQ(waiters_.waiting(), 0);
+}
+
+TEST_F(ReceiveWaitersTest, NothingFoundIsAnsweredWhenTheTimeIsUpAndNotBefore) {
+  auto outcome = Start("g", 1'000);
+  store_.AnswerEmpty();
+  RunForMillis(999);
+  EXPECT_FALSE(outcome->done);
+  RunForMillis(1);
+  ASSERT_TRUE(outcome->done);
+  EXPECT_TRUE(outcome->status.ok());
+  EXPECT_EQ(outcome->messages, 0);
+  EXPECT_TRUE(store_.receives.empty()) << "the store was polled";
+}
+
+TEST_F(ReceiveWaitersTest, AnArrivalWakesOneOfEachGroupNotAll) {
+  auto first = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto second = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto other = Start("h", 1'000);
+  store_.AnswerEmpty();
+  Arrive();
+  EXPECT_EQ(store_.receives.size(), 2);
+}
+
+TEST_F(ReceiveWaitersTest, WhoeverWasGivenMessagesWakesTheNextInLine) {
+  auto first = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto second = Start("g", 1'000);
+  store_.AnswerEmpty();
+  Arrive();
+  ASSERT_EQ(store_.receives.size(), 1);
+  store_.AnswerMessages(1);
+  EXPECT_TRUE(first->done);
+  ASSERT_EQ(store_.receives.size(), 1) << "the second must look whether more is there";
+  store_.AnswerEmpty();
+  EXPECT_FALSE(second->done);
+}
+
+TEST_F(ReceiveWaitersTest, AnArrivalWhileTheStoreIsAskedIsNotMissed) {
+  auto outcome = Start("g", 1'000);
+  Arrive();
+  store_.AnswerEmpty();  // decided before the arrival
+  ASSERT_EQ(store_.receives.size(), 1) << "it must be asked again";
+  store_.AnswerMessages(1);
+  EXPECT_EQ(outcome->messages, 1);
+}
+
+TEST_F(ReceiveWaitersTest, AnArrivalOnAnotherQueueLeavesAWaiterForOneQueueAlone) {
+  auto outcome = Start("g", 1'000, QueueId(3));
+  store_.AnswerEmpty();
+  Arrive(2);
+  EXPECT_TRUE(store_.receives.empty());
+  Arrive(3);
+  EXPECT_EQ(store_.receives.size(), 1);
+}
+
+TEST_F(ReceiveWaitersTest, TheEndOfALeaseIsLookedAtWhenItComes) {
+  auto outcome = Start("g", 10'000);
+  store_.AnswerEmpty(300);
+  RunForMillis(299);
+  EXPECT_TRUE(store_.receives.empty());
+  RunForMillis(1);
+  ASSERT_EQ(store_.receives.size(), 1);
+  store_.AnswerMessages(1);
+  EXPECT_TRUE(outcome->done);
+}
+
+TEST_F(ReceiveWaitersTest, AnEarlierEndOfALeaseReplacesALaterOne) {
+  auto outcome = Start("g", 10'000);
+  store_.AnswerEmpty(5'000);
+  waiters_.OnReleased("g", "orders", 100);
+  RunForMillis(100);
+  EXPECT_EQ(store_.receives.size(), 1);
+}
+
+TEST_F(ReceiveWaitersTest, AReleaseWakesItsOwnGroupOnly) {
+  auto mine = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto other = Start("h", 1'000);
+  store_.AnswerEmpty();
+  waiters_.OnReleased("g", "orders", 0);
+  ASSERT_EQ(store_.receives.size(), 1);
+  EXPECT_EQ(store_.receives.front().request.group, "g");
+}
+
+TEST_F(ReceiveWaitersTest, AParkedReceiveOfAClientThatLeftEndsAtOnce) {
+  auto outcome = Start("g", 1'000);
+  store_.AnswerEmpty();
+  waiters_.Cancel(last_id_);
+  ASSERT_TRUE(outcome->done);
+  EXPECT_TRUE(absl::IsCancelled(outcome->status));
+  Arrive();
+  EXPECT_TRUE(store_.receives.empty());
+}
+
+TEST_F(ReceiveWaitersTest, AReceiveBeingAskedForEndsWithItsAnswerSoThatItCanBeGivenBack) {
+  auto outcome = Start("g", 1'000);
+  waiters_.Cancel(last_id_);
+  EXPECT_FALSE(outcome->done);
+  store_.AnswerMessages(1);
+  EXPECT_EQ(outcome->messages, 1);
+  auto next = Start("g", 1'000);
+  waiters_.Cancel(last_id_);
+  store_.AnswerEmpty();
+  EXPECT_TRUE(next->done) << "it must not be parked";
+}
+
+TEST_F(ReceiveWaitersTest, ACancelBeforeTheBeginningIsNotLost) {
+  auto outcome = std::make_shared<Outcome>();
+  const ReceiveWaiters::WaiterId id = waiters_.NewId();
+  waiters_.Cancel(id);
+  StartAs(id, "g", 1'000, std::nullopt, outcome);
+  EXPECT_TRUE(outcome->done);
+  EXPECT_TRUE(store_.receives.empty());
+}
+
+TEST_F(ReceiveWaitersTest, OverTheBoundIsBusy) {
+  auto a = Start("g", 1'000), b = Start("g", 1'000), c = Start("g", 1'000);
+  auto refused = Start("g", 1'000);
+  ASSERT_TRUE(refused->done);
+  EXPECT_EQ(store::ReasonOf(refused->status), store::Reason::kBusy);
+  EXPECT_THAT(std::string(refused->status.message()), testing::HasSubstr("3"));
+  store_.AnswerMessages(1);
+  EXPECT_FALSE(Start("g", 1'000)->done) << "there is room again";
+}
+
+TEST_F(ReceiveWaitersTest, ALossOfLeadershipEndsWhatIsParked) {
+  auto outcome = Start("g", 1'000);
+  store_.AnswerEmpty(500);
+  waiters_.Abandon(store::Refuse(store::Reason::kNotLeader, "lost"));
+  ASSERT_TRUE(outcome->done);
+  EXPECT_EQ(store::ReasonOf(outcome->status), store::Reason::kNotLeader);
+  RunForMillis(2'000);
+  EXPECT_TRUE(store_.receives.empty());
+}
+
+TEST_F(ReceiveWaitersTest, WhatAWokenReceiveCouldNotTakeIsForTheNextInLine) {
+  auto first = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto second = Start("g", 1'000);
+  store_.AnswerEmpty();
+  Arrive();
+  ASSERT_EQ(store_.receives.size(), 1) << "the first in line is asked for";
+  store_.Answer(absl::DataLossError("its record cannot be read here"));
+  EXPECT_TRUE(first->done);
+  ASSERT_EQ(store_.receives.size(), 1) << "then the second";
+  store_.AnswerMessages(1);
+  EXPECT_EQ(second->messages, 1);
+}
+
+TEST_F(ReceiveWaitersTest, AnErrorOfTheStoreIsPassedOn) {
+  auto outcome = Start("g", 1'000);
+  store_.Answer(store::Refuse(store::Reason::kGroupNotFound, "g"));
+  EXPECT_EQ(store::ReasonOf(outcome->status), store::Reason::kGroupNotFound);
+  EXPECT_EQ(waiters_.waiting(), 0);
+}
+
+}  // namespace
+}  // namespace raftmq::broker
