@@ -1,0 +1,331 @@
+#include <map>
+#include <optional>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "client/mqadmin/commands.h"
+#include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/retry_policy_text.h"
+
+namespace raftmq::mqadmin {
+namespace {
+
+namespace pb = ::raftmq::v1;
+
+struct GroupArguments {
+  std::string group;
+  std::string cluster;
+  std::string broker;
+  std::optional<bool> consume_enable;
+  std::optional<bool> orderly;
+  std::optional<int32_t> retry_max_times;
+  std::string retry_policy;
+  std::string consume_from;
+  std::optional<int64_t> consume_timestamp;
+};
+
+std::string ConsumeFromText(const pb::Group& group) {
+  switch (group.consume_from()) {
+    case pb::CONSUME_FROM_FIRST:
+      return "first";
+    case pb::CONSUME_FROM_LAST:
+      return "last";
+    case pb::CONSUME_FROM_TIMESTAMP:
+      return FormatTime(group.consume_timestamp_ms());
+    default:
+      return "";
+  }
+}
+
+std::vector<std::string> GroupColumns() {
+  return {"Broker",          "Group",        "Consume Enable", "Orderly",
+          "Retry Max Times", "Consume From", "Retry Policy"};
+}
+
+void AddGroupRow(const GroupPlace& place, const pb::Group& group, Report* report) {
+  report->AddRow({place.broker_name, group.name(), group.consume_enable(), group.orderly(),
+                  int64_t{group.retry_max_times()}, ConsumeFromText(group),
+                  RetryPolicyText(group.retry_policy())});
+}
+
+void SubGroupList(CommandLine* line, const GroupArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto places = session.Groups(args.cluster, args.broker);
+  if (!places.ok()) return line->Fail(places.status());
+  Report report(GroupColumns());
+  for (const GroupPlace& place : *places) {
+    pb::ListGroupsResponse response;
+    const absl::Status done =
+        session.Call(place, &Session::Admin::Stub::ListGroups, pb::ListGroupsRequest(), &response);
+    if (!done.ok()) {
+      line->Fail(Annotate(done, place.broker_name), kExitPartial);
+      continue;
+    }
+    for (const pb::Group& group : response.groups()) AddGroupRow(place, group, &report);
+  }
+  line->Print(report);
+}
+
+// Which offset of a queue a group is to go on at.
+struct ResetTarget {
+  std::string time;               // "now" (after the last message) or milliseconds since 1970
+  std::optional<int32_t> queue;   // none: all
+  std::optional<int64_t> offset;  // instead of a time, with a queue
+};
+
+absl::Status FillTarget(const ResetTarget& target, const pb::QueueStatus& queue,
+                        pb::ResetOffsetRequest* request) {
+  request->set_queue(queue.queue());
+  if (target.offset.has_value()) {
+    request->set_offset(*target.offset);
+  } else if (target.time == "now") {
+    request->set_offset(queue.max_offset());
+  } else {
+    int64_t ms = 0;
+    if (!absl::SimpleAtoi(target.time, &ms)) {
+      return absl::InvalidArgumentError(
+          StrCat("--timestamp is \"", target.time, "\": expected now, or milliseconds since 1970"));
+    }
+    request->set_timestamp_ms(ms);
+  }
+  return absl::OkStatus();
+}
+
+void ResetOffset(CommandLine* line, const GroupArguments& args, const std::string& topic,
+                 const ResetTarget& target) {
+  if (target.offset.has_value() && !target.queue.has_value()) {
+    return line->Fail(absl::InvalidArgumentError("--offset needs --queue"), kExitUsage);
+  }
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto places = session.Groups(args.cluster, args.broker);
+  if (!places.ok()) return line->Fail(places.status());
+  Report report({"Broker", "Topic", "Queue", "Offset"});
+  for (const GroupPlace& place : *places) {
+    pb::TopicStatusRequest asked;
+    asked.set_name(topic);
+    pb::TopicStatusResponse status;
+    absl::Status done = session.Call(place, &Session::Admin::Stub::TopicStatus, asked, &status);
+    for (int i = 0; done.ok() && i < status.queues_size(); ++i) {
+      const pb::QueueStatus& queue = status.queues(i);
+      if (target.queue.has_value() && *target.queue != queue.queue()) continue;
+      pb::ResetOffsetRequest request;
+      request.set_group(args.group);
+      request.set_topic(topic);
+      done = FillTarget(target, queue, &request);
+      if (!done.ok()) return line->Fail(done, kExitUsage);
+      pb::ResetOffsetResponse response;
+      done = session.Call(place, &Session::Admin::Stub::ResetOffset, request, &response);
+      if (!done.ok()) break;
+      report.AddRow({place.broker_name, topic, int64_t{queue.queue()}, response.offset()});
+    }
+    if (!done.ok()) {
+      line->Fail(Annotate(done, place.broker_name), report.rows() > 0 ? kExitPartial : kExitFailed);
+    }
+  }
+  if (report.rows() == 0 && line->exit_code == kExitOk) {
+    return line->Fail(absl::NotFoundError(StrCat("topic ", topic, " has no such queue")));
+  }
+  if (report.rows() > 0) line->Print(report);
+}
+
+void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
+  static const std::map<std::string, pb::ConsumeFrom> kFrom = {
+      {"", pb::CONSUME_FROM_UNSPECIFIED},
+      {"first", pb::CONSUME_FROM_FIRST},
+      {"last", pb::CONSUME_FROM_LAST},
+      {"timestamp", pb::CONSUME_FROM_TIMESTAMP}};
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto groups = session.Groups(args.cluster, args.broker);
+  if (!groups.ok()) return line->Fail(groups.status());
+  pb::UpdateGroupRequest request;
+  request.set_name(args.group);
+  if (args.consume_enable) request.set_consume_enable(*args.consume_enable);
+  if (args.orderly) request.set_orderly(*args.orderly);
+  if (args.retry_max_times) request.set_retry_max_times(*args.retry_max_times);
+  request.set_consume_from(kFrom.at(args.consume_from));
+  if (args.consume_timestamp) request.set_consume_timestamp_ms(*args.consume_timestamp);
+  if (!args.retry_policy.empty()) {
+    const absl::Status parsed = ParseRetryPolicy(args.retry_policy, request.mutable_retry_policy());
+    if (!parsed.ok()) return line->Fail(parsed, kExitUsage);
+  }
+  Report report(GroupColumns());
+  for (const GroupPlace& place : *groups) {
+    pb::UpdateGroupResponse response;
+    const absl::Status done =
+        session.Call(place, &Session::Admin::Stub::UpdateGroup, request, &response);
+    if (!done.ok()) {
+      line->Fail(Annotate(done, place.broker_name), report.rows() > 0 ? kExitPartial : kExitFailed);
+      continue;
+    }
+    AddGroupRow(place, response.group(), &report);
+  }
+  if (report.rows() > 0) line->Print(report);
+}
+
+void DeleteSubGroup(CommandLine* line, const GroupArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto groups = session.Groups(args.cluster, args.broker);
+  if (!groups.ok()) return line->Fail(groups.status());
+  Report report({"Broker", "Group", "Result"});
+  for (const GroupPlace& place : *groups) {
+    pb::DeleteGroupRequest request;
+    request.set_name(args.group);
+    pb::DeleteGroupResponse response;
+    const absl::Status done =
+        session.Call(place, &Session::Admin::Stub::DeleteGroup, request, &response);
+    if (!done.ok()) {
+      line->Fail(Annotate(done, place.broker_name), report.rows() > 0 ? kExitPartial : kExitFailed);
+      continue;
+    }
+    report.AddRow({place.broker_name, args.group, std::string("deleted")});
+  }
+  if (report.rows() > 0) line->Print(report);
+}
+
+// All groups with their backlog in one line each.
+void AllProgress(CommandLine* line, Session* session, const std::vector<GroupPlace>& places) {
+  struct Sum {
+    int64_t diff = 0;
+    int64_t inflight = 0;
+  };
+  std::map<std::string, Sum> sums;
+  for (const GroupPlace& place : places) {
+    pb::ListGroupsResponse names;
+    absl::Status done =
+        session->Call(place, &Session::Admin::Stub::ListGroups, pb::ListGroupsRequest(), &names);
+    for (int i = 0; done.ok() && i < names.groups_size(); ++i) {
+      pb::GroupProgressRequest request;
+      request.set_name(names.groups(i).name());
+      pb::GroupProgressResponse progress;
+      Sum& sum = sums[request.name()];
+      done = session->Call(place, &Session::Admin::Stub::GroupProgress, request, &progress);
+      for (const pb::QueueProgress& row : progress.rows()) {
+        sum.diff += row.max_offset() - row.commit_offset();
+        sum.inflight += row.inflight();
+      }
+    }
+    if (!done.ok()) line->Fail(Annotate(done, place.broker_name), kExitPartial);
+  }
+  Report report({"Group", "Diff Total", "Inflight Total"});
+  for (const auto& [name, sum] : sums) report.AddRow({name, sum.diff, sum.inflight});
+  line->Print(report);
+}
+
+void ConsumerProgress(CommandLine* line, const GroupArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto places = session.Groups(args.cluster, args.broker);
+  if (!places.ok()) return line->Fail(places.status());
+  if (args.group.empty()) return AllProgress(line, &session, *places);
+
+  Report report({"Topic", "Broker", "Queue", "Broker Offset", "Consumer Offset", "Diff", "Inflight",
+                 "Last Time"});
+  int64_t diff_total = 0;
+  int64_t inflight_total = 0;
+  absl::Status missing;
+  for (const GroupPlace& place : *places) {
+    pb::GroupProgressRequest request;
+    request.set_name(args.group);
+    pb::GroupProgressResponse progress;
+    const absl::Status done =
+        session.Call(place, &Session::Admin::Stub::GroupProgress, request, &progress);
+    if (absl::IsNotFound(done)) {
+      missing = done;
+      continue;
+    }
+    if (!done.ok()) {
+      line->Fail(Annotate(done, place.broker_name), kExitPartial);
+      continue;
+    }
+    for (const pb::QueueProgress& row : progress.rows()) {
+      const int64_t diff = row.max_offset() - row.commit_offset();
+      diff_total += diff;
+      inflight_total += row.inflight();
+      report.AddRow({row.topic(), place.broker_name, int64_t{row.queue()}, row.max_offset(),
+                     row.commit_offset(), diff, row.inflight(), FormatTime(row.last_store_ms())});
+    }
+  }
+  if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
+  line->Print(report);
+  if (!line->json) {
+    std::printf("\nDiff Total: %lld\nInflight Total: %lld\n", static_cast<long long>(diff_total),
+                static_cast<long long>(inflight_total));
+  }
+}
+
+CLI::App* WithPlace(CLI::App* command, GroupArguments* args) {
+  command->add_option("-c,--clusterName", args->cluster, "all broker groups of this cluster");
+  command->add_option("-b,--brokerAddr", args->broker, "the group of the broker at this address");
+  return command;
+}
+
+}  // namespace
+
+void AddGroupCommands(CLI::App* app, CommandLine* line) {
+  static GroupArguments args;
+
+  CLI::App* update =
+      WithPlace(line->AddCommand(app, "updateSubGroup", "Creates or changes a consumer group",
+                                 "updateSubGroup -g billing -o true -r 16"),
+                &args);
+  update->add_option("-g,--groupName", args.group, "consumer group")->required();
+  update->add_option("-s,--consumeEnable", args.consume_enable, "whether it may consume (true)");
+  update->add_option("-o,--consumeMessageOrderly", args.orderly, "orderly (false)");
+  update->add_option("-r,--retryMaxTimes", args.retry_max_times,
+                     "how often a message that fails comes again before it is dead-lettered (16)");
+  update->add_option(
+      "-p,--groupRetryPolicy", args.retry_policy,
+      "how long it waits, in ms: '{\"type\":\"CUSTOMIZED\",\"customizedRetryPolicy\":"
+      "{\"next\":[1000,5000]}}' or '{\"type\":\"EXPONENTIAL\","
+      "\"exponentialRetryPolicy\":{\"initial\":5000,\"max\":7200000,"
+      "\"multiplier\":2}}'; DEFAULT for the default");
+  update->add_option("--consumeFrom", args.consume_from, "where a new group begins")
+      ->check(CLI::IsMember({"first", "last", "timestamp"}));
+  update->add_option("--consumeTimestamp", args.consume_timestamp,
+                     "milliseconds since 1970, with --consumeFrom timestamp");
+  update->callback([line] { UpdateSubGroup(line, args); });
+
+  CLI::App* remove = WithPlace(
+      line->AddCommand(app, "deleteSubGroup", "Deletes a consumer group and its positions",
+                       "deleteSubGroup -g billing"),
+      &args);
+  remove->add_option("-g,--groupName", args.group, "consumer group")->required();
+  remove->callback([line] { DeleteSubGroup(line, args); });
+
+  CLI::App* progress = WithPlace(
+      line->AddCommand(app, "consumerProgress", "How far a group, or every group, has consumed",
+                       "consumerProgress -g billing"),
+      &args);
+  progress->add_option("-g,--groupName", args.group, "consumer group; all if not given");
+  progress->callback([line] { ConsumerProgress(line, args); });
+
+  CLI::App* list = WithPlace(
+      line->AddCommand(app, "subGroupList", "All consumer groups", "subGroupList -n host:9876"),
+      &args);
+  list->callback([line] { SubGroupList(line, args); });
+
+  static std::string topic;
+  static ResetTarget target;
+  CLI::App* reset =
+      WithPlace(line->AddCommand(app, "resetOffsetByTime",
+                                 "Sets where a group goes on, on all queues of a topic or on one",
+                                 "resetOffsetByTime -g billing -t orders -s now\n  mqadmin "
+                                 "resetOffsetByTime -g billing -t orders -q 3 -o 1024"),
+                &args);
+  reset->add_option("-g,--group", args.group, "consumer group")->required();
+  reset->add_option("-t,--topic", topic, "topic")->required();
+  CLI::Option* time = reset->add_option("-s,--timestamp", target.time,
+                                        "now (skip what there is), or milliseconds since 1970 (the "
+                                        "first message stored then or later)");
+  reset->add_option("-q,--queue", target.queue, "only this queue");
+  CLI::Option* offset = reset->add_option("-o,--offset", target.offset, "this offset of --queue");
+  time->excludes(offset);
+  reset->callback([line, time, offset] {
+    if (time->count() + offset->count() == 0) {
+      return line->Fail(absl::InvalidArgumentError("--timestamp or --offset says where to"),
+                        kExitUsage);
+    }
+    ResetOffset(line, args, topic, target);
+  });
+}
+
+}  // namespace raftmq::mqadmin

@@ -1,0 +1,101 @@
+// Session: what a command needs to reach brokers: the cluster's groups and calls on their members.
+// For sources of mqadmin only: it includes gRPC.
+//
+// Not thread-safe.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/strings.h"
+#include "client/grpc_channels.h"
+#include "raftmq/v1/admin.grpc.pb.h"
+
+namespace raftmq::mqadmin {
+
+struct MemberPlace {
+  int32_t id = 0;
+  std::string name;
+  std::string address;
+  bool leader = false;
+};
+
+struct GroupPlace {
+  std::string cluster;
+  std::string broker_name;
+  int64_t term = 0;
+  std::vector<MemberPlace> members;  // by id
+};
+
+class Session {
+ public:
+  // `namesrv_addr`: NameServers or brokers. `timeout_ms` bounds each call.
+  Session(std::string namesrv_addr, int64_t timeout_ms, const TlsClientOptions& tls = {})
+      : namesrv_addr_(std::move(namesrv_addr)), timeout_ms_(timeout_ms), channels_(tls) {}
+
+  const std::string& namesrv_addr() const { return namesrv_addr_; }
+  int64_t timeout_ms() const { return timeout_ms_; }
+  client::ChannelCache* channels() { return &channels_; }
+
+  // All broker groups, from the first NameServer that answers; from a broker, its own group.
+  absl::StatusOr<std::vector<GroupPlace>> Groups();
+
+  // Those of one cluster (all if ""), or the one with a member at `broker_address` if that is
+  // given. NotFound if there is none.
+  absl::StatusOr<std::vector<GroupPlace>> Groups(const std::string& cluster,
+                                                 const std::string& broker_address);
+
+  // Waits until every NameServer that is named and answers knows `topic` at the groups of these
+  // names: a broker tells them a moment after the change. DeadlineExceeded names the NameServer
+  // that still doesn't. Brokers that are named instead know it at once.
+  absl::Status AwaitRoute(const std::string& topic, const std::set<std::string>& broker_names);
+
+  using Admin = ::raftmq::v1::Admin;
+
+  // Calls one method at one address.
+  template <typename Request, typename Response>
+  absl::Status CallAt(const std::string& address,
+                      grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                          Response*),
+                      const Request& request, Response* response) {
+    std::unique_ptr<Admin::Stub> stub = Admin::NewStub(channels_.Get(address));
+    grpc::ClientContext context;
+    client::PrepareContext(&context, "mqadmin", timeout_ms_);
+    response->Clear();
+    return client::FromGrpc((stub.get()->*method)(&context, request, response), address);
+  }
+
+  // Calls it at the leader, or at another member if the leader cannot be reached.
+  template <typename Request, typename Response>
+  absl::Status Call(const GroupPlace& group,
+                    grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                        Response*),
+                    const Request& request, Response* response) {
+    absl::Status last = absl::UnavailableError(StrCat(group.broker_name, " has no live member"));
+    for (const bool leader_first : {true, false}) {
+      for (const MemberPlace& member : group.members) {
+        if (member.leader != leader_first) continue;
+        last = CallAt(member.address, method, request, response);
+        if (last.ok() || !absl::IsUnavailable(last)) return last;
+      }
+    }
+    return last;
+  }
+
+ private:
+  absl::StatusOr<std::vector<GroupPlace>> AskNameServer(const std::string& address);
+  // Names of the groups that a NameServer knows to serve the topic.
+  absl::StatusOr<std::set<std::string>> GroupsThatServe(const std::string& address,
+                                                        const std::string& topic);
+  absl::StatusOr<std::vector<GroupPlace>> AskBroker(const std::string& address);
+
+  const std::string namesrv_addr_;
+  const int64_t timeout_ms_;
+  client::ChannelCache channels_;
+};
+
+}  // namespace raftmq::mqadmin

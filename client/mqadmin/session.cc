@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "base/clock.h"
+#include "client/endpoint.h"
+#include "client/mqadmin/grpc_session.h"
+#include "raftmq/v1/namesrv.grpc.pb.h"
+
+namespace raftmq::mqadmin {
+
+namespace pb = ::raftmq::v1;
+
+absl::StatusOr<std::vector<GroupPlace>> Session::AskNameServer(const std::string& address) {
+  auto stub = pb::NameServer::NewStub(channels_.Get(address));
+  grpc::ClientContext context;
+  client::PrepareContext(&context, "mqadmin", timeout_ms_);
+  pb::ClusterInfoReply info;
+  const grpc::Status status = stub->GetClusterInfo(&context, {}, &info);
+  if (!status.ok()) return client::FromGrpc(status, address);
+  std::vector<GroupPlace> groups;
+  for (const pb::BrokerGroup& in : info.groups()) {
+    GroupPlace group{in.cluster(), in.broker_name(), in.term(), {}};
+    for (const pb::BrokerMember& m : in.members()) {
+      group.members.push_back({m.member_id(), m.member_name(), m.client_address(), m.leader()});
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+absl::StatusOr<std::vector<GroupPlace>> Session::AskBroker(const std::string& address) {
+  pb::GetMemberStatusResponse status;
+  RAFTMQ_RETURN_IF_ERROR(
+      CallAt(address, &Admin::Stub::GetMemberStatus, pb::GetMemberStatusRequest(), &status));
+  GroupPlace group{status.identity().cluster(), status.identity().broker_name(), status.term(), {}};
+  for (const pb::GroupMember& m : status.members()) {
+    std::string at = m.id() == status.identity().member_id() ? address : m.client_address();
+    if (at.empty()) continue;
+    group.members.push_back({m.id(), m.name(), std::move(at), m.id() == status.leader_id()});
+  }
+  return std::vector<GroupPlace>{std::move(group)};
+}
+
+absl::StatusOr<std::vector<GroupPlace>> Session::Groups() {
+  RAFTMQ_ASSIGN_OR_RETURN(auto addresses, client::ParseAddresses(namesrv_addr_, 9876));
+  absl::Status last;
+  for (const std::string& address : addresses) {
+    auto groups = AskNameServer(address);
+    // A broker's own address will do as well.
+    if (absl::IsUnimplemented(groups.status())) groups = AskBroker(address);
+    if (groups.ok()) return groups;
+    last = groups.status();
+  }
+  return Annotate(last, "no NameServer or broker answers (-n or NAMESRV_ADDR names them)");
+}
+
+absl::StatusOr<std::vector<GroupPlace>> Session::Groups(const std::string& cluster,
+                                                        const std::string& broker_address) {
+  if (!broker_address.empty()) {
+    RAFTMQ_ASSIGN_OR_RETURN(auto addresses, client::ParseAddresses(broker_address, 8081));
+    return AskBroker(addresses[0]);
+  }
+  RAFTMQ_ASSIGN_OR_RETURN(auto groups, Groups());
+  std::erase_if(groups,
+                [&](const GroupPlace& g) { return !cluster.empty() && g.cluster != cluster; });
+  if (groups.empty()) {
+    return absl::NotFoundError(cluster.empty() ? std::string("no broker group is registered")
+                                               : StrCat("no broker group of cluster ", cluster));
+  }
+  return groups;
+}
+
+absl::Status Session::AwaitRoute(const std::string& topic,
+                                 const std::set<std::string>& broker_names) {
+  constexpr int64_t kLimitMs = 3'000;
+  constexpr int64_t kAskAgainMs = 20;
+  RAFTMQ_ASSIGN_OR_RETURN(const auto addresses, client::ParseAddresses(namesrv_addr_, 9876));
+  const int64_t until = SystemClock()->MonotonicMillis() + kLimitMs;
+  absl::Notification never;
+  for (const std::string& address : addresses) {
+    for (;;) {
+      const auto known = GroupsThatServe(address, topic);
+      // A broker, or a NameServer that is down: other commands pass it over as well.
+      if (!known.ok()) break;
+      if (std::includes(known->begin(), known->end(), broker_names.begin(), broker_names.end())) {
+        break;
+      }
+      if (SystemClock()->MonotonicMillis() >= until) {
+        return absl::DeadlineExceededError(
+            StrCat("topic ", topic, " is made, but after ", kLimitMs, " ms NameServer ", address,
+                   " knows it at ", known->size(), " of ", broker_names.size(),
+                   " broker groups: mqadmin topicRoute -t ", topic, " shows when it does"));
+      }
+      never.WaitForNotificationWithTimeout(absl::Milliseconds(kAskAgainMs));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::set<std::string>> Session::GroupsThatServe(const std::string& address,
+                                                               const std::string& topic) {
+  auto stub = pb::NameServer::NewStub(channels_.Get(address));
+  grpc::ClientContext context;
+  client::PrepareContext(&context, "mqadmin", timeout_ms_);
+  pb::TopicRouteRequest request;
+  request.set_topic(topic);
+  pb::TopicRouteReply reply;
+  const grpc::Status status = stub->GetTopicRoute(&context, request, &reply);
+  if (!status.ok()) return client::FromGrpc(status, address);
+  std::set<std::string> names;
+  for (const auto& entry : reply.route().entries()) names.insert(entry.group().broker_name());
+  return names;
+}
+
+}  // namespace raftmq::mqadmin

@@ -1,0 +1,499 @@
+#include "client/producer.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/strings.h"
+#include "client/grpc_client_instance.h"
+#include "client/message_id.h"
+#include "client/queue_choice.h"
+
+namespace raftmq::client {
+namespace {
+
+namespace v2 = ::apache::rocketmq::v2;
+
+// Pause before a try that follows an overloaded or leaderless broker.
+constexpr int64_t kBusyPauseNanos = 20'000'000;
+// Of all bodies of one send; a broker takes calls of 32 MiB.
+constexpr int64_t kMaxBatchBytes = 28 << 20;
+// Says which queue was chosen; the public protocol has no field that brokers honour.
+constexpr char kQueueIdHeader[] = "x-raftmq-queue-id";
+constexpr char kAckLevelHeader[] = "x-raftmq-ack-level";
+
+std::string NameOf(AckLevel level) {
+  for (const auto& [known, name] : kAckLevelNames) {
+    if (known == level) return std::string(name);
+  }
+  return "";
+}
+
+void ToProto(Message&& in, std::string id, int64_t now_ms, v2::Message* out) {
+  out->mutable_topic()->set_name(in.topic);
+  out->set_body(std::move(in.body));
+  for (auto& [key, value] : in.properties) (*out->mutable_user_properties())[key] = value;
+  v2::SystemProperties* system = out->mutable_system_properties();
+  system->set_message_id(std::move(id));
+  if (!in.tag.empty()) system->set_tag(in.tag);
+  for (std::string& key : in.keys) system->add_keys(std::move(key));
+  system->set_body_encoding(v2::IDENTITY);
+  system->set_message_type(in.message_group.empty() ? v2::NORMAL : v2::FIFO);
+  if (!in.message_group.empty()) system->set_message_group(in.message_group);
+  *system->mutable_born_timestamp() =
+      google::protobuf::util::TimeUtil::MillisecondsToTimestamp(now_ms);
+}
+
+// Whether a broker may have stored the message although it did not say so.
+bool MayBeStored(const absl::Status& status) {
+  return IsRetriable(status) && !absl::IsResourceExhausted(status);
+}
+
+// Of a group's addresses the leader's, which is first, unless that is the one that has just failed:
+// then another member, which forwards or waits for a new leader.
+const std::string& AddressFor(const BrokerRoute& broker, const std::string& failed, int attempts) {
+  const std::vector<std::string>& all = broker.addresses;
+  if (all[0] != failed) return all[0];
+  size_t i = static_cast<size_t>(attempts) % all.size();
+  if (all[i] == failed) i = (i + 1) % all.size();
+  return all[i];
+}
+
+// What the answer says in its headers, if it differs from what goes without saying: the level that
+// was reached, and the queues, if a try before was stored in others.
+void ReadHeaders(const grpc::ClientContext& context, std::vector<SendReceipt>* receipts) {
+  const auto& headers = context.GetServerInitialMetadata();
+  if (const auto level = headers.find(kAckLevelHeader); level != headers.end()) {
+    const std::string_view text(level->second.data(), level->second.size());
+    for (const auto& [known, name] : kAckLevelNames) {
+      if (name != text) continue;
+      for (SendReceipt& receipt : *receipts) receipt.ack_level = known;
+    }
+  }
+  const auto queues = headers.find(kQueueIdHeader);
+  if (queues == headers.end()) return;
+  const std::vector<std::string> ids =
+      absl::StrSplit(absl::string_view(queues->second.data(), queues->second.size()), ',');
+  for (size_t i = 0; i < ids.size() && i < receipts->size(); ++i) {
+    int32_t id = 0;
+    if (absl::SimpleAtoi(ids[i], &id)) (*receipts)[i].queue = QueueId(id);
+  }
+}
+
+enum class Mode { kSync, kAsync, kOneway };
+
+}  // namespace
+
+struct Producer::Impl {
+  // One send over all its tries.
+  struct Call {
+    Mode mode = Mode::kSync;
+    int tries = 1;  // at most
+    std::string topic;
+    std::string message_group;
+    std::optional<MessageQueue> fixed_queue;
+    std::optional<AckLevel> ack_level;
+    int64_t body_bytes = 0;
+    v2::SendMessageRequest request;
+    v2::SendMessageResponse response;
+    std::unique_ptr<grpc::ClientContext> context;
+    std::string broker_name;  // of the newest try
+    std::string address;      // of the newest try; "": it got no route
+    std::string failed_address;
+    std::optional<int32_t> queue;
+    int64_t try_began_ms = 0;
+    int64_t deadline_ms = 0;  // monotonic
+    int attempts = 0;
+    bool may_be_stored = false;  // by some try
+    SendCallback done;           // not with kOneway
+  };
+  using CallPtr = std::shared_ptr<Call>;
+
+  Impl(ProducerOptions o, std::unique_ptr<ClientInstance> client)
+      : options(std::move(o)),
+        instance(std::move(client)),
+        faults(options.fault, SystemClock()),
+        choice(&faults, static_cast<uint32_t>(Random::FromEntropy().Next())),
+        ids(MessageIdGenerator::ForThisProcess(SystemClock())) {}
+
+  absl::Status Check(const std::vector<Message>& messages) const;
+  absl::Status Admit(Mode mode, int64_t body_bytes);
+  bool HasRoom(Mode mode, int64_t body_bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void Begin(Mode mode, std::vector<Message> messages, std::optional<MessageQueue> queue,
+             SendCallback done);
+  absl::StatusOr<std::vector<SendReceipt>> SendAndWait(std::vector<Message> messages,
+                                                       std::optional<MessageQueue> queue);
+  void Try(CallPtr call);
+  std::optional<QueueChoice::Chosen> Choose(const Call& call, const TopicRoute& route);
+  void SendTo(CallPtr call, const TopicRoute& route);
+  void OnAnswer(CallPtr call, const grpc::Status& status);
+  void RetryOrFail(CallPtr call, absl::Status failure);
+  absl::Status Explain(const Call& call, const absl::Status& failure) const;
+  void Finish(Call& call, absl::StatusOr<std::vector<SendReceipt>> result);
+
+  const ProducerOptions options;
+  const std::unique_ptr<ClientInstance> instance;
+  FaultStrategy faults;
+  QueueChoice choice;
+  MessageIdGenerator ids;
+  absl::Mutex mu;
+  int under_way ABSL_GUARDED_BY(mu) = 0;  // all
+  int async_under_way ABSL_GUARDED_BY(mu) = 0;
+  int oneway_under_way ABSL_GUARDED_BY(mu) = 0;
+  int64_t unwaited_bytes ABSL_GUARDED_BY(mu) = 0;  // of the two
+};
+
+absl::Status Producer::Impl::Check(const std::vector<Message>& messages) const {
+  if (messages.empty()) return absl::InvalidArgumentError("no message to send");
+  int64_t bytes = 0;
+  for (const Message& message : messages) {
+    if (message.topic.empty()) return absl::InvalidArgumentError("a message without a topic");
+    if (message.ack_level != messages[0].ack_level) {
+      return absl::InvalidArgumentError(
+          StrCat("messages of one batch for topic ", message.topic, " have different ack levels"));
+    }
+    if (message.topic != messages[0].topic || message.message_group != messages[0].message_group) {
+      return absl::InvalidArgumentError(
+          StrCat("a batch of topics ", messages[0].topic, " and ", message.topic,
+                 ", message groups \"", messages[0].message_group, "\" and \"",
+                 message.message_group, "\": a batch is of one topic and one message group"));
+    }
+    const auto size = static_cast<int64_t>(message.body.size());
+    if (size > options.maxMessageSize) {
+      return absl::InvalidArgumentError(
+          StrCat("a message of topic ", message.topic, " has a body of ", size, " bytes, at most ",
+                 options.maxMessageSize, " are allowed (maxMessageSize)"));
+    }
+    bytes += size;
+  }
+  if (bytes > kMaxBatchBytes) {
+    return absl::InvalidArgumentError(StrCat("a batch for topic ", messages[0].topic, " has ",
+                                             bytes, " bytes of bodies, at most ", kMaxBatchBytes,
+                                             " are allowed: split it"));
+  }
+  return absl::OkStatus();
+}
+
+bool Producer::Impl::HasRoom(Mode mode, int64_t body_bytes) const {
+  const bool count_fits = mode == Mode::kOneway
+                              ? oneway_under_way < options.clientOnewaySemaphoreValue
+                              : async_under_way < options.backPressureForAsyncSendNum;
+  // One that is larger than the whole bound goes alone.
+  return count_fits && (unwaited_bytes == 0 ||
+                        unwaited_bytes + body_bytes <= options.backPressureForAsyncSendSize);
+}
+
+absl::Status Producer::Impl::Admit(Mode mode, int64_t body_bytes) {
+  absl::MutexLock lock(&mu);
+  if (mode != Mode::kSync) {
+    const auto has_room = [this, mode, body_bytes]()
+                              ABSL_NO_THREAD_SAFETY_ANALYSIS { return HasRoom(mode, body_bytes); };
+    const bool wait = mode == Mode::kAsync && options.enableBackpressureForAsyncMode;
+    const bool admitted = wait ? mu.AwaitWithTimeout(absl::Condition(&has_room),
+                                                     absl::Milliseconds(options.sendMsgTimeout))
+                               : HasRoom(mode, body_bytes);
+    if (!admitted) {
+      return absl::ResourceExhaustedError(StrCat(
+          async_under_way, " asynchronous and ", oneway_under_way, " one-way sends of ",
+          unwaited_bytes, " bytes are under way: wait for some to end, or raise ",
+          mode == Mode::kOneway ? "clientOnewaySemaphoreValue" : "backPressureForAsyncSendNum",
+          " or backPressureForAsyncSendSize"));
+    }
+    ++(mode == Mode::kOneway ? oneway_under_way : async_under_way);
+    unwaited_bytes += body_bytes;
+  }
+  ++under_way;
+  return absl::OkStatus();
+}
+
+void Producer::Impl::Begin(Mode mode, std::vector<Message> messages,
+                           std::optional<MessageQueue> queue, SendCallback done) {
+  auto call = std::make_shared<Call>();
+  call->mode = mode;
+  call->tries = 1 + std::max(0, mode == Mode::kSync    ? options.retryTimesWhenSendFailed
+                                : mode == Mode::kAsync ? options.retryTimesWhenSendAsyncFailed
+                                                       : 0);
+  call->topic = messages[0].topic;
+  call->message_group = messages[0].message_group;
+  call->fixed_queue = std::move(queue);
+  call->ack_level = messages[0].ack_level ? messages[0].ack_level : options.ackLevel;
+  call->deadline_ms = SystemClock()->MonotonicMillis() + options.sendMsgTimeout;
+  call->done = std::move(done);
+  const int64_t now = SystemClock()->WallMillis();
+  for (Message& message : messages) {
+    call->body_bytes += static_cast<int64_t>(message.body.size());
+    ToProto(std::move(message), ids.Next(), now, call->request.add_messages());
+  }
+  Try(std::move(call));
+}
+
+void Producer::Impl::Try(CallPtr call) {
+  // Copied: the call may be gone before Find has returned.
+  const std::string topic = call->topic;
+  instance->routes()->Find(
+      topic, [this, call = std::move(call)](absl::StatusOr<RouteCache::Route> route) mutable {
+        if (!route.ok()) return RetryOrFail(std::move(call), route.status());
+        SendTo(std::move(call), **route);
+      });
+}
+
+std::optional<QueueChoice::Chosen> Producer::Impl::Choose(const Call& call,
+                                                          const TopicRoute& route) {
+  if (call.fixed_queue) {
+    const BrokerRoute* broker = route.Find(call.fixed_queue->broker_name);
+    if (broker == nullptr || broker->addresses.empty()) return std::nullopt;
+    return QueueChoice::Chosen{broker, call.fixed_queue->queue.value()};
+  }
+  if (!call.message_group.empty()) return QueueChoice::ForMessageGroup(route, call.message_group);
+  return choice.Next(route, call.broker_name);
+}
+
+void Producer::Impl::SendTo(CallPtr call, const TopicRoute& route) {
+  const int64_t now_ms = SystemClock()->MonotonicMillis();
+  const int64_t left_ms = call->deadline_ms - now_ms;
+  if (left_ms <= 0) {
+    return Finish(
+        *call, Explain(*call, absl::DeadlineExceededError(
+                                  StrCat("not answered within ", options.sendMsgTimeout,
+                                         " ms (sendMsgTimeout) over ", call->attempts, " tries"))));
+  }
+  const auto chosen = Choose(*call, route);
+  if (!chosen) {
+    return RetryOrFail(
+        std::move(call),
+        absl::UnavailableError(
+            call->fixed_queue ? StrCat("broker ", call->fixed_queue->broker_name, " is not there")
+                              : StrCat("topic ", call->topic, " has no writable queue now")));
+  }
+  const BrokerRoute& broker = *chosen->broker;
+  call->address = AddressFor(broker, call->failed_address, call->attempts);
+  call->broker_name = broker.name;
+  call->queue = chosen->queue;
+  call->try_began_ms = now_ms;
+  ++call->attempts;
+
+  call->response.Clear();
+  call->context = std::make_unique<grpc::ClientContext>();
+  // A later try must still fit in the time that is left.
+  const int tries_left = std::max(1, call->tries + 1 - call->attempts);
+  instance->Prepare(call->context.get(), std::max<int64_t>(left_ms / tries_left, 1));
+  if (call->queue) call->context->AddMetadata(kQueueIdHeader, absl::StrCat(*call->queue));
+  if (call->ack_level) {
+    call->context->AddMetadata(kAckLevelHeader, NameOf(*call->ack_level));
+  }
+  Call& c = *call;
+  CallQueue* const calls = instance->calls();
+  calls->Start(instance->StubAt(c.address)->PrepareAsyncSendMessage(c.context.get(), c.request,
+                                                                    calls->queue()),
+               &c.response, [this, call](const grpc::Status& status) { OnAnswer(call, status); });
+}
+
+void Producer::Impl::OnAnswer(CallPtr call, const grpc::Status& status) {
+  const v2::Status& said = call->response.status();
+  absl::Status outcome = status.ok() ? FromV2(said) : FromGrpc(status, call->address);
+  // The topic has fewer queues now than the route said.
+  if (status.ok() && said.code() == v2::NOT_FOUND && call->queue && !call->fixed_queue) {
+    outcome = absl::ResourceExhaustedError(said.message());
+  }
+  if (outcome.ok() && call->response.entries_size() != call->request.messages_size()) {
+    outcome = absl::InternalError(StrCat(call->address, " answered ", call->response.entries_size(),
+                                         " of ", call->request.messages_size(), " messages"));
+  }
+  for (const v2::SendResultEntry& entry : call->response.entries()) {
+    if (outcome.ok()) outcome = FromV2(entry.status());
+  }
+  if (!outcome.ok()) return RetryOrFail(std::move(call), std::move(outcome));
+  faults.OnAnswer(call->broker_name, SystemClock()->MonotonicMillis() - call->try_began_ms);
+  std::vector<SendReceipt> receipts;
+  receipts.reserve(call->response.entries_size());
+  for (const v2::SendResultEntry& entry : call->response.entries()) {
+    SendReceipt& receipt = receipts.emplace_back();
+    receipt.message_id = entry.message_id();
+    receipt.broker_name = call->broker_name;
+    if (call->queue) receipt.queue = QueueId(*call->queue);
+    receipt.offset = QueueOffset(entry.offset());
+    receipt.attempts = call->attempts;
+  }
+  ReadHeaders(*call->context, &receipts);
+  Finish(*call, std::move(receipts));
+}
+
+void Producer::Impl::RetryOrFail(CallPtr call, absl::Status failure) {
+  if (IsRetriable(failure)) {
+    if (!call->address.empty()) {
+      faults.OnFailure(call->broker_name);
+      call->may_be_stored = call->may_be_stored || MayBeStored(failure);
+    }
+    instance->routes()->Doubt(call->topic);
+  }
+  // A route that could not be had was a try too.
+  if (call->address.empty()) ++call->attempts;
+  const int64_t left_ms = call->deadline_ms - SystemClock()->MonotonicMillis();
+  if (!IsRetriable(failure) || call->attempts >= call->tries ||
+      left_ms * 1'000'000 <= kBusyPauseNanos) {
+    return Finish(*call, Explain(*call, failure));
+  }
+  if (!call->address.empty()) call->failed_address = std::exchange(call->address, {});
+  instance->timers()->RunAfter(kBusyPauseNanos, [this, call]() mutable { Try(std::move(call)); });
+}
+
+absl::Status Producer::Impl::Explain(const Call& call, const absl::Status& failure) const {
+  const std::string& id = call.request.messages(0).system_properties().message_id();
+  std::string text = StrCat("message ", id,
+                            call.request.messages_size() > 1
+                                ? StrCat(" and ", call.request.messages_size() - 1, " more")
+                                : std::string(),
+                            " of topic ", call.topic, ": ", raftmq::Message(failure));
+  absl::StatusCode code = failure.code();
+  if (call.may_be_stored) {
+    text += StrCat(
+        "; an earlier answer is missing, so it may have been stored: mqadmin "
+        "queryMsgByUniqueKey -t ",
+        call.topic, " -i ", id, " tells");
+    if (!MayBeStored(failure)) code = absl::StatusCode::kUnknown;
+  } else if (absl::IsNotFound(failure) && !call.fixed_queue) {
+    text += StrCat("; mqadmin updateTopic -t ", call.topic, " creates it");
+  }
+  return absl::Status(code, text);
+}
+
+void Producer::Impl::Finish(Call& call, absl::StatusOr<std::vector<SendReceipt>> result) {
+  SendCallback done = std::move(call.done);
+  const bool oneway = call.mode == Mode::kOneway;
+  {
+    // Before `done`, which may well send the next message at once. Nothing of the producer is used
+    // after this: its destructor may be waiting for us.
+    absl::MutexLock lock(&mu);
+    --under_way;
+    if (call.mode != Mode::kSync) {
+      --(oneway ? oneway_under_way : async_under_way);
+      unwaited_bytes -= call.body_bytes;
+    }
+  }
+  if (!oneway) done(std::move(result));
+}
+
+absl::StatusOr<std::vector<SendReceipt>> Producer::Impl::SendAndWait(
+    std::vector<Message> messages, std::optional<MessageQueue> queue) {
+  RAFTMQ_RETURN_IF_ERROR(Check(messages));
+  RAFTMQ_RETURN_IF_ERROR(Admit(Mode::kSync, 0));
+  absl::Notification answered;
+  absl::StatusOr<std::vector<SendReceipt>> result;
+  Begin(Mode::kSync, std::move(messages), std::move(queue),
+        [&](absl::StatusOr<std::vector<SendReceipt>> r) {
+          result = std::move(r);
+          answered.Notify();
+        });
+  answered.WaitForNotification();
+  return result;
+}
+
+absl::StatusOr<std::unique_ptr<Producer>> Producer::Start(ProducerOptions options) {
+  ClientInstanceOptions client;
+  client.namesrvAddr = options.namesrvAddr;
+  client.tls = options.tls;
+  client.pollNameServerInterval = options.pollNameServerInterval;
+  client.heartbeatBrokerInterval = options.heartbeatBrokerInterval;
+  client.type = v2::PRODUCER;
+  if (options.sendMsgTimeout < 1) {
+    return absl::InvalidArgumentError(
+        StrCat("sendMsgTimeout ", options.sendMsgTimeout, ": expected milliseconds, 1 at least"));
+  }
+  RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
+  return std::unique_ptr<Producer>(
+      new Producer(std::make_unique<Impl>(std::move(options), std::move(instance))));
+}
+
+Producer::Producer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Producer::~Producer() {
+  absl::MutexLock lock(&impl_->mu);
+  impl_->mu.Await(absl::Condition(
+      +[](int* n) { return *n == 0; }, &impl_->under_way));
+}
+
+absl::StatusOr<SendReceipt> Producer::Send(Message message) {
+  std::vector<Message> one;
+  one.push_back(std::move(message));
+  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, SendBatch(std::move(one)));
+  return receipts[0];
+}
+
+absl::StatusOr<std::vector<SendReceipt>> Producer::SendBatch(std::vector<Message> messages) {
+  return impl_->SendAndWait(std::move(messages), std::nullopt);
+}
+
+absl::StatusOr<SendReceipt> Producer::SendToQueue(Message message, const MessageQueue& queue) {
+  if (queue.topic != message.topic) {
+    return absl::InvalidArgumentError(
+        StrCat("a message of topic ", message.topic, " for a queue of topic ", queue.topic));
+  }
+  if (!message.message_group.empty()) {
+    return absl::InvalidArgumentError(
+        StrCat("message group \"", message.message_group,
+               "\" and a chosen queue: the broker maps a message group to its queue; give one"));
+  }
+  std::vector<Message> one;
+  one.push_back(std::move(message));
+  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, impl_->SendAndWait(std::move(one), queue));
+  return receipts[0];
+}
+
+absl::StatusOr<SendReceipt> Producer::Send(Message message, MessageQueueSelector select) {
+  RAFTMQ_ASSIGN_OR_RETURN(const auto queues, FetchPublishMessageQueues(message.topic));
+  const size_t index = select(queues, message);
+  if (index >= queues.size()) {
+    return absl::InvalidArgumentError(StrCat("the selector chose queue ", index, " of the ",
+                                             queues.size(), " of topic ", message.topic,
+                                             ": expected an index below that"));
+  }
+  return SendToQueue(std::move(message), queues[index]);
+}
+
+absl::StatusOr<std::vector<MessageQueue>> Producer::FetchPublishMessageQueues(
+    const std::string& topic) {
+  RAFTMQ_ASSIGN_OR_RETURN(const RouteCache::Route route,
+                          impl_->instance->routes()->FindBlocking(topic));
+  std::vector<MessageQueue> queues;
+  for (const BrokerRoute& broker : route->brokers) {
+    for (const int32_t id : broker.writable_queues) {
+      queues.push_back({topic, broker.name, QueueId(id)});
+    }
+  }
+  if (queues.empty()) {
+    return absl::UnavailableError(StrCat("topic ", topic, " has no writable queue now"));
+  }
+  return queues;
+}
+
+void Producer::SendAsync(std::vector<Message> messages, SendCallback done) {
+  absl::Status status = impl_->Check(messages);
+  if (status.ok()) {
+    int64_t bytes = 0;
+    for (const Message& message : messages) bytes += static_cast<int64_t>(message.body.size());
+    status = impl_->Admit(Mode::kAsync, bytes);
+  }
+  if (!status.ok()) return done(std::move(status));
+  impl_->Begin(Mode::kAsync, std::move(messages), std::nullopt, std::move(done));
+}
+
+absl::Status Producer::SendOneway(Message message) {
+  std::vector<Message> one;
+  one.push_back(std::move(message));
+  RAFTMQ_RETURN_IF_ERROR(impl_->Check(one));
+  const auto bytes = static_cast<int64_t>(one[0].body.size());
+  RAFTMQ_RETURN_IF_ERROR(impl_->Admit(Mode::kOneway, bytes));
+  impl_->Begin(Mode::kOneway, std::move(one), std::nullopt, {});
+  return absl::OkStatus();
+}
+
+}  // namespace raftmq::client

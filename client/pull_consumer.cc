@@ -1,0 +1,364 @@
+#include "client/pull_consumer.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "base/clock.h"
+#include "base/strings.h"
+#include "client/grpc_client_instance.h"
+#include "client/grpc_group_calls.h"
+#include "client/queue_puller.h"
+
+namespace raftmq::client {
+namespace {
+
+namespace v2 = ::apache::rocketmq::v2;
+
+// Runs an asynchronous call and waits for it.
+template <typename T, typename Begin>
+T Await(Begin begin) {
+  absl::Notification done;
+  std::optional<T> result;
+  begin([&](T r) {
+    result.emplace(std::move(r));
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return *std::move(result);
+}
+
+}  // namespace
+
+struct PullConsumer::Impl {
+  struct Assigned {
+    std::shared_ptr<QueuePuller> puller;
+    std::string sub_expression;
+    QueueOffset committed;
+  };
+  // By topic, broker, queue.
+  using Key = std::tuple<std::string, std::string, int32_t>;
+  static Key KeyOf(const MessageQueue& q) { return {q.topic, q.broker_name, q.queue.value()}; }
+
+  Impl(PullConsumerOptions o, std::unique_ptr<ClientInstance> client)
+      : options(std::move(o)),
+        instance(std::move(client)),
+        calls(instance.get(), options.consumerGroup, options.requestTimeout) {}
+  ~Impl();
+
+  void Pull(const MessageQueue& queue, const std::string& sub_expression, QueueOffset offset,
+            int32_t max, int64_t suspend_ms, PullCallback done);
+  void NearestEnd(const MessageQueue& queue, QueueOffset offset, PullCallback done);
+  absl::StatusOr<QueueOffset> StartOf(const MessageQueue& queue);
+  absl::StatusOr<std::shared_ptr<QueuePuller>> Find(const MessageQueue& queue);
+  bool AnyWaiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  absl::Status Commit();
+
+  const PullConsumerOptions options;
+  const std::unique_ptr<ClientInstance> instance;
+  absl::Mutex mu;
+  std::map<Key, Assigned> assigned ABSL_GUARDED_BY(mu);
+  Key last_polled ABSL_GUARDED_BY(mu);
+  uint64_t arrivals ABSL_GUARDED_BY(mu) = 0;
+  int64_t committed_ms ABSL_GUARDED_BY(mu) = 0;
+  // Last: its calls end before what they tell goes away.
+  GroupCalls calls;
+};
+
+PullConsumer::Impl::~Impl() {
+  if (options.autoCommit) Commit().IgnoreError();
+  {
+    absl::MutexLock lock(&mu);
+    for (auto& [key, queue] : assigned) queue.puller->Stop();
+  }
+  calls.Close();
+}
+
+void PullConsumer::Impl::NearestEnd(const MessageQueue& queue, QueueOffset offset,
+                                    PullCallback done) {
+  calls.MinOffset(queue, [this, queue, offset,
+                          done = std::move(done)](absl::StatusOr<QueueOffset> min) mutable {
+    if (!min.ok()) return done(min.status());
+    PullResult result;
+    result.status = PullStatus::kOffsetIllegal;
+    result.next_begin_offset = *min;
+    if (offset < *min) return done(std::move(result));
+    calls.MaxOffset(queue,
+                    [result, done = std::move(done)](absl::StatusOr<QueueOffset> max) mutable {
+                      if (!max.ok()) return done(max.status());
+                      result.next_begin_offset = *max;
+                      done(std::move(result));
+                    });
+  });
+}
+
+void PullConsumer::Impl::Pull(const MessageQueue& queue, const std::string& sub_expression,
+                              QueueOffset offset, int32_t max, int64_t suspend_ms,
+                              PullCallback done) {
+  calls.Pull(queue, offset, max, sub_expression, suspend_ms,
+             [this, queue, offset,
+              done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
+               if (!pulled.ok()) return done(pulled.status());
+               if (pulled->offset_illegal) return NearestEnd(queue, offset, std::move(done));
+               PullResult result;
+               result.status = !pulled->messages.empty()      ? PullStatus::kFound
+                               : pulled->next_offset > offset ? PullStatus::kNoMatchedMessage
+                                                              : PullStatus::kNoNewMessage;
+               result.next_begin_offset = pulled->next_offset;
+               result.messages = std::move(pulled->messages);
+               done(std::move(result));
+             });
+}
+
+absl::StatusOr<QueueOffset> PullConsumer::Impl::StartOf(const MessageQueue& queue) {
+  RAFTMQ_ASSIGN_OR_RETURN(const std::optional<QueueOffset> committed,
+                          (Await<absl::StatusOr<std::optional<QueueOffset>>>(
+                              [&](auto done) { calls.CommittedOffset(queue, std::move(done)); })));
+  if (committed.has_value()) return *committed;
+  return Await<absl::StatusOr<QueueOffset>>(
+      [&](auto done) { calls.MinOffset(queue, std::move(done)); });
+}
+
+absl::StatusOr<std::shared_ptr<QueuePuller>> PullConsumer::Impl::Find(const MessageQueue& queue) {
+  absl::MutexLock lock(&mu);
+  const auto it = assigned.find(KeyOf(queue));
+  if (it != assigned.end()) return it->second.puller;
+  return absl::NotFoundError(StrCat("queue ", queue.queue, " of topic ", queue.topic, " at ",
+                                    queue.broker_name, " is not assigned: call Assign first"));
+}
+
+bool PullConsumer::Impl::AnyWaiting() const {
+  return std::any_of(assigned.begin(), assigned.end(), [](const auto& queue) {
+    return queue.second.puller->messages().waiting() != 0 && !queue.second.puller->paused();
+  });
+}
+
+absl::Status PullConsumer::Impl::Commit() {
+  std::vector<std::pair<Key, std::shared_ptr<QueuePuller>>> moved;
+  {
+    absl::MutexLock lock(&mu);
+    committed_ms = SystemClock()->MonotonicMillis();
+    for (const auto& [key, queue] : assigned) {
+      if (queue.puller->messages().taken_offset() != queue.committed) {
+        moved.emplace_back(key, queue.puller);
+      }
+    }
+  }
+  absl::Status first;
+  for (const auto& [key, puller] : moved) {
+    const QueueOffset offset = puller->messages().taken_offset();
+    const auto status = Await<absl::Status>([&, p = puller.get()](auto done) {
+      calls.UpdateOffset(p->queue(), offset, std::move(done));
+    });
+    if (first.ok()) first = status;
+    absl::MutexLock lock(&mu);
+    const auto it = assigned.find(key);
+    if (status.ok() && it != assigned.end() && it->second.puller == puller) {
+      it->second.committed = offset;
+    }
+  }
+  return first;
+}
+
+absl::StatusOr<std::unique_ptr<PullConsumer>> PullConsumer::Start(PullConsumerOptions options) {
+  if (options.consumerGroup.empty()) return absl::InvalidArgumentError("no consumer group given");
+  if (options.pullBatchSize < 1 || options.pullBatchSize > 32) {
+    return absl::InvalidArgumentError(
+        StrCat("pullBatchSize ", options.pullBatchSize, ": expected 1 to 32"));
+  }
+  ClientInstanceOptions client;
+  client.namesrvAddr = options.namesrvAddr;
+  client.tls = options.tls;
+  client.pollNameServerInterval = options.pollNameServerInterval;
+  client.heartbeatBrokerInterval = options.heartbeatBrokerInterval;
+  client.type = v2::PULL_CONSUMER;
+  client.consumerGroup = options.consumerGroup;
+  RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
+  return std::unique_ptr<PullConsumer>(
+      new PullConsumer(std::make_unique<Impl>(std::move(options), std::move(instance))));
+}
+
+PullConsumer::PullConsumer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PullConsumer::~PullConsumer() = default;
+
+absl::StatusOr<std::vector<MessageQueue>> PullConsumer::FetchSubscribeMessageQueues(
+    const std::string& topic) {
+  RAFTMQ_ASSIGN_OR_RETURN(const RouteCache::Route route,
+                          impl_->instance->routes()->FindBlocking(topic));
+  std::vector<MessageQueue> queues;
+  for (const BrokerRoute& broker : route->brokers) {
+    for (const int32_t id : broker.readable_queues) {
+      queues.push_back({topic, broker.name, QueueId(id)});
+    }
+  }
+  if (queues.empty()) {
+    return absl::UnavailableError(StrCat("topic ", topic, " has no readable queue now"));
+  }
+  return queues;
+}
+
+absl::StatusOr<PullResult> PullConsumer::Pull(const MessageQueue& queue,
+                                              const std::string& sub_expression, QueueOffset offset,
+                                              int32_t max) {
+  return Await<absl::StatusOr<PullResult>>(
+      [&](auto done) { impl_->Pull(queue, sub_expression, offset, max, 0, std::move(done)); });
+}
+
+absl::StatusOr<PullResult> PullConsumer::PullBlockIfNotFound(const MessageQueue& queue,
+                                                             const std::string& sub_expression,
+                                                             QueueOffset offset, int32_t max) {
+  return Await<absl::StatusOr<PullResult>>(
+      [&](auto done) { PullAsync(queue, sub_expression, offset, max, std::move(done)); });
+}
+
+void PullConsumer::PullAsync(const MessageQueue& queue, const std::string& sub_expression,
+                             QueueOffset offset, int32_t max, PullCallback done) {
+  impl_->Pull(queue, sub_expression, offset, max, impl_->options.brokerSuspendMaxTimeMillis,
+              std::move(done));
+}
+
+absl::Status PullConsumer::UpdateConsumeOffset(const MessageQueue& queue, QueueOffset offset) {
+  return Await<absl::Status>(
+      [&](auto done) { impl_->calls.UpdateOffset(queue, offset, std::move(done)); });
+}
+
+absl::StatusOr<std::optional<QueueOffset>> PullConsumer::FetchConsumeOffset(
+    const MessageQueue& queue) {
+  return Await<absl::StatusOr<std::optional<QueueOffset>>>(
+      [&](auto done) { impl_->calls.CommittedOffset(queue, std::move(done)); });
+}
+
+absl::StatusOr<QueueOffset> PullConsumer::MinOffset(const MessageQueue& queue) {
+  return Await<absl::StatusOr<QueueOffset>>(
+      [&](auto done) { impl_->calls.MinOffset(queue, std::move(done)); });
+}
+
+absl::StatusOr<QueueOffset> PullConsumer::MaxOffset(const MessageQueue& queue) {
+  return Await<absl::StatusOr<QueueOffset>>(
+      [&](auto done) { impl_->calls.MaxOffset(queue, std::move(done)); });
+}
+
+absl::StatusOr<QueueOffset> PullConsumer::SearchOffset(const MessageQueue& queue,
+                                                       int64_t timestamp_ms) {
+  return Await<absl::StatusOr<QueueOffset>>(
+      [&](auto done) { impl_->calls.OffsetByTime(queue, timestamp_ms, std::move(done)); });
+}
+
+absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
+                                  const std::string& sub_expression) {
+  std::map<Impl::Key, Impl::Assigned> next;
+  Impl* const impl = impl_.get();
+  QueuePullerOptions options;
+  options.subExpression = sub_expression;
+  options.pullBatchSize = impl->options.pullBatchSize;
+  options.brokerSuspendMaxTimeMillis = impl->options.brokerSuspendMaxTimeMillis;
+  options.thresholds.pullThresholdForQueue = impl->options.pullThresholdForQueue;
+  options.thresholds.pullThresholdSizeForQueue = impl->options.pullThresholdSizeForQueue;
+  for (const MessageQueue& queue : queues) {
+    const Impl::Key key = Impl::KeyOf(queue);
+    {
+      absl::MutexLock lock(&impl->mu);
+      const auto it = impl->assigned.find(key);
+      if (it != impl->assigned.end() && it->second.sub_expression == sub_expression) {
+        next[key] = it->second;
+        continue;
+      }
+    }
+    RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset start, impl->StartOf(queue));
+    next[key] = {
+        std::make_shared<QueuePuller>(queue, options, start, &impl->calls, impl->instance->timers(),
+                                      [impl] {
+                                        absl::MutexLock lock(&impl->mu);
+                                        ++impl->arrivals;
+                                      }),
+        sub_expression, start};
+  }
+  {
+    absl::MutexLock lock(&impl->mu);
+    impl->assigned.swap(next);
+    for (const auto& [key, queue] : next) {
+      const auto it = impl->assigned.find(key);
+      if (it == impl->assigned.end() || it->second.puller != queue.puller) queue.puller->Stop();
+    }
+    next = impl->assigned;
+  }
+  for (const auto& [key, queue] : next) queue.puller->Pull();
+  return absl::OkStatus();
+}
+
+std::vector<MessageQueue> PullConsumer::Assignment() const {
+  absl::MutexLock lock(&impl_->mu);
+  std::vector<MessageQueue> queues;
+  for (const auto& [key, queue] : impl_->assigned) queues.push_back(queue.puller->queue());
+  return queues;
+}
+
+std::vector<ReceivedMessage> PullConsumer::Poll(int64_t timeout_ms) {
+  Impl* const impl = impl_.get();
+  bool commit = false;
+  {
+    absl::MutexLock lock(&impl->mu);
+    commit = impl->options.autoCommit && SystemClock()->MonotonicMillis() - impl->committed_ms >=
+                                             impl->options.autoCommitIntervalMillis;
+  }
+  // What fails to be committed is committed by the next.
+  if (commit) impl->Commit().IgnoreError();
+  std::shared_ptr<QueuePuller> chosen;
+  {
+    absl::MutexLock lock(&impl->mu);
+    const auto any = [impl]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return impl->AnyWaiting(); };
+    if (!impl->mu.AwaitWithTimeout(absl::Condition(&any), absl::Milliseconds(timeout_ms)))
+      return {};
+    auto it = impl->assigned.upper_bound(impl->last_polled);
+    for (size_t i = 0; i <= impl->assigned.size() && chosen == nullptr; ++i, ++it) {
+      if (it == impl->assigned.end()) it = impl->assigned.begin();
+      if (it->second.puller->messages().waiting() == 0 || it->second.puller->paused()) continue;
+      impl->last_polled = it->first;
+      chosen = it->second.puller;
+    }
+  }
+  if (chosen == nullptr) return {};
+  std::vector<ReceivedMessage> messages =
+      chosen->messages().Take(static_cast<size_t>(impl->options.pullBatchSize));
+  for (const ReceivedMessage& message : messages) chosen->messages().Done(message.offset);
+  chosen->Pull();
+  return messages;
+}
+
+absl::Status PullConsumer::Seek(const MessageQueue& queue, QueueOffset offset) {
+  RAFTMQ_ASSIGN_OR_RETURN(const auto puller, impl_->Find(queue));
+  puller->Seek(offset);
+  return absl::OkStatus();
+}
+
+absl::Status PullConsumer::SeekToBegin(const MessageQueue& queue) {
+  RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset min, MinOffset(queue));
+  return Seek(queue, min);
+}
+
+absl::Status PullConsumer::SeekToEnd(const MessageQueue& queue) {
+  RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset max, MaxOffset(queue));
+  return Seek(queue, max);
+}
+
+absl::Status PullConsumer::Pause(const MessageQueue& queue) {
+  RAFTMQ_ASSIGN_OR_RETURN(const auto puller, impl_->Find(queue));
+  puller->Pause();
+  return absl::OkStatus();
+}
+
+absl::Status PullConsumer::Resume(const MessageQueue& queue) {
+  RAFTMQ_ASSIGN_OR_RETURN(const auto puller, impl_->Find(queue));
+  puller->Resume();
+  absl::MutexLock lock(&impl_->mu);
+  ++impl_->arrivals;  // Poll looks again
+  return absl::OkStatus();
+}
+
+absl::Status PullConsumer::CommitSync() { return impl_->Commit(); }
+
+}  // namespace raftmq::client

@@ -1,0 +1,115 @@
+// PullConsumer: reads queues by offset, as the application decides (RocketMQ:
+// DefaultMQPullConsumer, and DefaultLitePullConsumer in its assigned mode). It takes no part in the
+// sharing of a group's queues: whoever uses it says which queues it reads. Offsets are committed
+// for the group, in the brokers' replicated log, and survive a killed leader.
+//
+// Thread-safe; one thread at a time should Poll, or order is lost. Nothing throws; every failure
+// is a status that says what to do.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/channel_credentials.h"
+#include "client/message.h"
+
+namespace raftmq::client {
+
+// RocketMQ's names and defaults where it has one; times in milliseconds.
+struct PullConsumerOptions {
+  std::string namesrvAddr;  // NameServers or brokers: "host:port;host:port"
+  std::string consumerGroup;
+  int64_t brokerSuspendMaxTimeMillis = 20'000;  // how long a pull waits at the broker
+  int64_t requestTimeout = 3'000;               // of a call, over all its tries
+  // Of assigned queues.
+  int32_t pullBatchSize = 10;
+  int64_t pullThresholdForQueue = 1'000;          // messages held of a queue
+  int64_t pullThresholdSizeForQueue = 100 << 20;  // bytes
+  bool autoCommit = true;                         // Poll commits what earlier Polls returned
+  int64_t autoCommitIntervalMillis = 5'000;
+  int64_t pollNameServerInterval = 30'000;
+  int64_t heartbeatBrokerInterval = 30'000;
+  TlsClientOptions tls;
+};
+
+enum class PullStatus {
+  kFound,
+  kNoNewMessage,      // nothing from that offset on
+  kNoMatchedMessage,  // there is, but the filter left it all out
+  kOffsetIllegal,     // the queue does not hold that offset; next_begin_offset is its nearest end
+};
+
+struct PullResult {
+  PullStatus status = PullStatus::kNoNewMessage;
+  QueueOffset next_begin_offset;  // where to go on
+  std::vector<ReceivedMessage> messages;
+};
+
+class PullConsumer {
+ public:
+  static absl::StatusOr<std::unique_ptr<PullConsumer>> Start(PullConsumerOptions options);
+  // Commits what was polled, with autoCommit.
+  ~PullConsumer();
+
+  absl::StatusOr<std::vector<MessageQueue>> FetchSubscribeMessageQueues(const std::string& topic);
+
+  // ---- By hand. `sub_expression`: "*" or "a || b"; at most 32 messages come.
+
+  // What is there now.
+  absl::StatusOr<PullResult> Pull(const MessageQueue& queue, const std::string& sub_expression,
+                                  QueueOffset offset, int32_t max);
+  // Waits for a message, brokerSuspendMaxTimeMillis at most.
+  absl::StatusOr<PullResult> PullBlockIfNotFound(const MessageQueue& queue,
+                                                 const std::string& sub_expression,
+                                                 QueueOffset offset, int32_t max);
+  // The same without a thread that waits. `done` is called once, on a thread of the library, which
+  // it must not hold up; it may pull again.
+  using PullCallback = absl::AnyInvocable<void(absl::StatusOr<PullResult>)>;
+  void PullAsync(const MessageQueue& queue, const std::string& sub_expression, QueueOffset offset,
+                 int32_t max, PullCallback done);
+
+  // The group's offset on the queue: where its next member begins.
+  absl::Status UpdateConsumeOffset(const MessageQueue& queue, QueueOffset offset);
+  // None: the group has none on this topic yet.
+  absl::StatusOr<std::optional<QueueOffset>> FetchConsumeOffset(const MessageQueue& queue);
+  absl::StatusOr<QueueOffset> MinOffset(const MessageQueue& queue);
+  absl::StatusOr<QueueOffset> MaxOffset(const MessageQueue& queue);  // one past the last
+  // Of the first message stored at that time or later; MaxOffset if there is none.
+  absl::StatusOr<QueueOffset> SearchOffset(const MessageQueue& queue, int64_t timestamp_ms);
+
+  // ---- Assigned queues, read ahead in the background
+
+  // From now on these are read, in each from the group's offset on, or from the first message if it
+  // has none. Queues that were assigned before and still are go on where they are; of others what
+  // was read ahead is dropped.
+  absl::Status Assign(const std::vector<MessageQueue>& queues,
+                      const std::string& sub_expression = "*");
+  std::vector<MessageQueue> Assignment() const;
+
+  // The next messages of one of the queues, which take turns; empty if none came in that time.
+  std::vector<ReceivedMessage> Poll(int64_t timeout_ms);
+
+  // NotFound: the queue is not assigned.
+  absl::Status Seek(const MessageQueue& queue, QueueOffset offset);
+  absl::Status SeekToBegin(const MessageQueue& queue);
+  absl::Status SeekToEnd(const MessageQueue& queue);
+  // What is read ahead of a paused queue is polled once it is resumed.
+  absl::Status Pause(const MessageQueue& queue);
+  absl::Status Resume(const MessageQueue& queue);
+
+  // Commits all that Poll returned. The first error, if any; the other queues are committed.
+  absl::Status CommitSync();
+
+ private:
+  struct Impl;
+  explicit PullConsumer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace raftmq::client

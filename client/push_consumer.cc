@@ -1,0 +1,365 @@
+#include "client/push_consumer.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "base/file_system.h"
+#include "base/strings.h"
+#include "client/grpc_push_consumer.h"
+#include "glog/logging.h"
+
+namespace raftmq::client {
+namespace {
+
+namespace v2 = ::apache::rocketmq::v2;
+
+// Before a message is tried again here because the broker did not take it back.
+constexpr int64_t kLocalRetryMs = 5'000;
+// A queue gives its thread to others after that long.
+constexpr int64_t kOrderlyRunMs = 60'000;
+constexpr int64_t kMinSuspendMs = 10;
+constexpr int64_t kMaxSuspendMs = 30'000;
+constexpr int64_t kMaxLeaveMs = 30'000;
+
+absl::Status CheckOptions(const PushConsumerOptions& options) {
+  if (options.consumerGroup.empty()) return absl::InvalidArgumentError("no consumer group given");
+  if (static_cast<bool>(options.concurrently) == static_cast<bool>(options.orderly)) {
+    return absl::InvalidArgumentError(
+        "exactly one listener is needed: set concurrently or orderly");
+  }
+  if (options.consumeThreadNumber < 1 || options.consumeThreadNumber > 1'000) {
+    return absl::InvalidArgumentError(
+        StrCat("consumeThreadNumber ", options.consumeThreadNumber, ": expected 1 to 1000"));
+  }
+  if (options.consumeMessageBatchMaxSize < 1 || options.consumeMessageBatchMaxSize > 1'024) {
+    return absl::InvalidArgumentError(StrCat(
+        "consumeMessageBatchMaxSize ", options.consumeMessageBatchMaxSize, ": expected 1 to 1024"));
+  }
+  if (options.pullBatchSize < 1 || options.pullBatchSize > 32) {
+    return absl::InvalidArgumentError(
+        StrCat("pullBatchSize ", options.pullBatchSize, ": expected 1 to 32"));
+  }
+  if (options.lockLeaseMillis < 300 || options.lockLeaseMillis > 300'000 ||
+      options.rebalanceInterval < 10 || options.persistConsumerOffsetInterval < 10) {
+    return absl::InvalidArgumentError(StrCat(
+        "lockLeaseMillis ", options.lockLeaseMillis, ", rebalanceInterval ",
+        options.rebalanceInterval, ", persistConsumerOffsetInterval ",
+        options.persistConsumerOffsetInterval,
+        ": expected milliseconds, 300 to 300,000 for the first, at least 10 for the others"));
+  }
+  return absl::OkStatus();
+}
+
+std::string OffsetPath(const PushConsumerOptions& options) {
+  std::string dir = options.localOffsetStoreDir;
+  if (dir.empty()) {
+    const char* home = std::getenv("HOME");
+    dir = StrCat(home == nullptr ? "." : home, "/.raftmq_offsets");
+  }
+  return StrCat(dir, "/", options.consumerGroup, ".offsets");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PushConsumer>> PushConsumer::Start(PushConsumerOptions options) {
+  RAFTMQ_RETURN_IF_ERROR(CheckOptions(options));
+  OffsetFile::Offsets offsets;
+  const std::string path = OffsetPath(options);
+  if (options.messageModel == MessageModel::kBroadcasting) {
+    RAFTMQ_ASSIGN_OR_RETURN(offsets, OffsetFile(PosixFileSystem(), path).Read());
+  }
+  ClientInstanceOptions client;
+  client.namesrvAddr = options.namesrvAddr;
+  client.tls = options.tls;
+  client.pollNameServerInterval = options.pollNameServerInterval;
+  client.heartbeatBrokerInterval = options.heartbeatBrokerInterval;
+  client.type = v2::PUSH_CONSUMER;
+  client.consumerGroup = options.consumerGroup;
+  RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
+  auto impl =
+      std::make_unique<Impl>(std::move(options), std::move(instance), std::move(offsets), path);
+  impl->Begin();
+  return std::unique_ptr<PushConsumer>(new PushConsumer(std::move(impl)));
+}
+
+PushConsumer::PushConsumer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PushConsumer::~PushConsumer() = default;
+
+void PushConsumer::Subscribe(const std::string& topic, const std::string& sub_expression) {
+  impl_->Subscribe(topic, sub_expression);
+}
+void PushConsumer::Unsubscribe(const std::string& topic) { impl_->Unsubscribe(topic); }
+void PushConsumer::Suspend() { impl_->SetSuspended(true); }
+void PushConsumer::Resume() { impl_->SetSuspended(false); }
+std::vector<MessageQueue> PushConsumer::AssignedQueues() const { return impl_->AssignedQueues(); }
+const std::string& PushConsumer::client_id() const { return impl_->client_id(); }
+
+PushConsumer::Impl::Impl(PushConsumerOptions options, std::unique_ptr<ClientInstance> instance,
+                         OffsetFile::Offsets offsets, std::string offset_path)
+    : options_(std::move(options)),
+      strategy_(options_.allocateMessageQueueStrategy != nullptr
+                    ? options_.allocateMessageQueueStrategy
+                    : AllocateMessageQueueAveragely()),
+      offset_file_(PosixFileSystem(), std::move(offset_path)),
+      owned_instance_(std::move(instance)),
+      instance_(owned_instance_.get()),
+      subscription_(options_.subscription),
+      local_offsets_(std::move(offsets)),
+      calls_(
+          std::make_unique<GroupCalls>(instance_, options_.consumerGroup, options_.requestTimeout)),
+      pool_(std::make_unique<ConsumePool>(options_.consumeThreadNumber)) {}
+
+PushConsumer::Impl::~Impl() {
+  {
+    absl::MutexLock lock(&mu_);
+    closed_ = true;
+    std::vector<HeldPtr> all;
+    for (const auto& [key, held] : held_) all.push_back(held);
+    for (const HeldPtr& held : all) Leave(held);
+    const auto left = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return held_.empty(); };
+    if (!mu_.AwaitWithTimeout(absl::Condition(&left), absl::Milliseconds(kMaxLeaveMs))) {
+      LOG(WARNING) << "consumer " << client_id() << " of group " << options_.consumerGroup << ": "
+                   << held_.size() << " queues could not be left in an orderly way";
+    }
+  }
+  Commit();
+  pool_.reset();  // listeners may still run: they are waited for
+  calls_->Close();
+  owned_instance_.reset();  // no task or answer comes after this
+}
+
+void PushConsumer::Impl::After(int64_t ms, absl::AnyInvocable<void()> task) {
+  instance_->timers()->RunAfter(ms * 1'000'000, std::move(task));
+}
+
+void PushConsumer::Impl::SetSuspended(bool suspended) {
+  {
+    absl::MutexLock lock(&mu_);
+    suspended_ = suspended;
+  }
+  if (!suspended) DispatchAll();
+}
+
+std::vector<MessageQueue> PushConsumer::Impl::AssignedQueues() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<MessageQueue> queues;
+  for (const auto& [key, held] : held_) {
+    if (held->puller != nullptr && !held->leaving) queues.push_back(held->queue);
+  }
+  return queues;
+}
+
+bool PushConsumer::Impl::MayConsume(const Held& held) const {
+  return !closed_ && !suspended_ && !held.leaving && !held.gone && held.puller != nullptr &&
+         (!clustering() || NowMs() < held.locked_until_ms);
+}
+
+void PushConsumer::Impl::DispatchAll() {
+  std::vector<HeldPtr> all;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [key, held] : held_) all.push_back(held);
+  }
+  for (const HeldPtr& held : all) Dispatch(held);
+}
+
+void PushConsumer::Impl::Dispatch(const HeldPtr& held) {
+  absl::MutexLock lock(&mu_);
+  if (!MayConsume(*held)) return;
+  if (options_.orderly) {
+    if (held->scheduled || held->puller->messages().waiting() == 0) return;
+    held->scheduled = true;
+    ++held->running;
+    pool_->Submit([this, held] { ConsumeOrderly(held); });
+    return;
+  }
+  for (;;) {
+    Batch batch = held->puller->messages().Take(options_.consumeMessageBatchMaxSize);
+    if (batch.empty()) return;
+    ++held->running;
+    pool_->Submit([this, held, batch = std::move(batch)]() mutable {
+      ConsumeConcurrently(held, std::move(batch));
+    });
+  }
+}
+
+// A batch that was in hand is over.
+void PushConsumer::Impl::EndRun(const HeldPtr& held) {
+  bool last = false;
+  std::shared_ptr<QueuePuller> puller;
+  {
+    absl::MutexLock lock(&mu_);
+    last = --held->running == 0 && held->leaving;
+    puller = held->puller;
+  }
+  if (last) return Depart(held);
+  puller->Pull();  // there may be room
+}
+
+void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
+  ProcessQueue& messages = held->puller->messages();
+  bool may = false;
+  {
+    absl::MutexLock lock(&mu_);
+    may = MayConsume(*held);
+  }
+  if (!may) {
+    messages.PutBack(std::move(batch));
+    return EndRun(held);
+  }
+  ConsumeConcurrentlyContext context;
+  context.queue = held->queue;
+  const ConsumeConcurrentlyStatus status = options_.concurrently(batch, context);
+  // So many of the first were consumed.
+  size_t consumed = 0;
+  if (status == ConsumeConcurrentlyStatus::kConsumeSuccess) {
+    consumed = context.ack_index < batch.size() ? context.ack_index + 1 : batch.size();
+  }
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (i < consumed) {
+      messages.Done(batch[i].offset);
+    } else if (clustering()) {
+      SendBack(held, std::move(batch[i]), context.delay_level_when_next_consume);
+    } else {
+      LOG(WARNING) << "message " << batch[i].message_id << " of topic " << batch[i].topic
+                   << " was not consumed: there are no retries with broadcasting";
+      messages.Done(batch[i].offset);
+    }
+  }
+  EndRun(held);
+}
+
+void PushConsumer::Impl::SendBack(const HeldPtr& held, ReceivedMessage message,
+                                  int32_t delay_level) {
+  {
+    absl::MutexLock lock(&mu_);
+    ++held->running;
+  }
+  std::optional<int32_t> max_retries;
+  if (options_.maxReconsumeTimes >= 0) max_retries = options_.maxReconsumeTimes;
+  const QueueOffset offset = message.offset;
+  calls_->SendMessageBack(
+      held->queue, offset, delay_level, max_retries,
+      [this, held, message = std::move(message)](absl::StatusOr<bool> dead_lettered) mutable {
+        if (dead_lettered.ok()) {
+          held->puller->messages().Done(message.offset);
+          EndRun(held);
+          // The retry topic may be new.
+          if (!*dead_lettered) RebalanceSoon(1'000);
+          return;
+        }
+        LOG(WARNING) << "message " << message.message_id << " of topic " << message.topic
+                     << " could not be sent back, it is tried again here: "
+                     << dead_lettered.status();
+        After(absl::IsCancelled(dead_lettered.status()) ? 0 : kLocalRetryMs,
+              [this, held, message = std::move(message)]() mutable {
+                Batch again;
+                again.push_back(std::move(message));
+                held->puller->messages().PutBack(std::move(again));
+                EndRun(held);
+                Dispatch(held);
+              });
+      });
+}
+
+void PushConsumer::Impl::ConsumeOrderly(const HeldPtr& held) {
+  const int64_t began_ms = NowMs();
+  std::optional<int64_t> pause_ms;
+  while (!pause_ms.has_value() && NowMs() - began_ms < kOrderlyRunMs) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (!MayConsume(*held)) break;
+    }
+    Batch batch = held->puller->messages().Take(options_.consumeMessageBatchMaxSize);
+    if (batch.empty()) break;
+    pause_ms = ConsumeOneOrderly(held, std::move(batch));
+    held->puller->Pull();
+  }
+  EndOrderly(held, pause_ms);
+}
+
+std::optional<int64_t> PushConsumer::Impl::ConsumeOneOrderly(const HeldPtr& held, Batch batch) {
+  ProcessQueue& messages = held->puller->messages();
+  ConsumeOrderlyContext context;
+  context.queue = held->queue;
+  const ConsumeOrderlyStatus status = options_.orderly(batch, context);
+  const int64_t pause_ms =
+      std::clamp(context.suspend_current_queue_time_ms < 0 ? options_.suspendCurrentQueueTimeMillis
+                                                           : context.suspend_current_queue_time_ms,
+                 kMinSuspendMs, kMaxSuspendMs);
+  if (status == ConsumeOrderlyStatus::kSuspendCurrentQueueAMoment) {
+    return FailOrderly(held, std::move(batch), pause_ms);
+  }
+  // Only this run touches what is not committed: `scheduled` keeps others out.
+  Batch all = std::move(held->uncommitted);
+  held->uncommitted.clear();
+  std::move(batch.begin(), batch.end(), std::back_inserter(all));
+  if (!context.auto_commit && status == ConsumeOrderlyStatus::kRollback) {
+    messages.PutBack(std::move(all));
+    return pause_ms;
+  }
+  if (!context.auto_commit && status == ConsumeOrderlyStatus::kSuccess) {
+    held->uncommitted = std::move(all);
+    return std::nullopt;
+  }
+  for (const ReceivedMessage& message : all) {
+    messages.Done(message.offset);
+    held->failures.erase(message.offset);
+  }
+  return std::nullopt;
+}
+
+std::optional<int64_t> PushConsumer::Impl::FailOrderly(const HeldPtr& held, Batch batch,
+                                                       int64_t pause_ms) {
+  Batch again;
+  for (ReceivedMessage& message : batch) {
+    const int32_t failures = ++held->failures[message.offset];
+    const bool too_often =
+        clustering() && options_.maxReconsumeTimes >= 0 && failures > options_.maxReconsumeTimes;
+    if (too_often && GiveUp(held, message)) {
+      held->failures.erase(message.offset);
+      held->puller->messages().Done(message.offset);
+    } else {
+      again.push_back(std::move(message));
+    }
+  }
+  if (again.empty()) return std::nullopt;
+  held->puller->messages().PutBack(std::move(again));
+  return pause_ms;
+}
+
+// To the dead-letter queue.
+bool PushConsumer::Impl::GiveUp(const HeldPtr& held, const ReceivedMessage& message) {
+  absl::Notification answered;
+  absl::Status status;
+  calls_->SendMessageBack(held->queue, message.offset, 0, 0, [&](absl::StatusOr<bool> done) {
+    status = done.status();
+    answered.Notify();
+  });
+  answered.WaitForNotification();
+  LOG_IF(WARNING, !status.ok()) << "message " << message.message_id << " of topic " << message.topic
+                                << " could not be dead-lettered, it is tried again: " << status;
+  return status.ok();
+}
+
+void PushConsumer::Impl::EndOrderly(const HeldPtr& held, std::optional<int64_t> pause_ms) {
+  if (pause_ms.has_value()) {
+    After(*pause_ms, [this, held] {
+      {
+        absl::MutexLock lock(&mu_);
+        held->scheduled = false;
+      }
+      Dispatch(held);
+    });
+  } else {
+    absl::MutexLock lock(&mu_);
+    held->scheduled = false;
+  }
+  EndRun(held);
+  // What came meanwhile found it scheduled.
+  if (!pause_ms.has_value()) Dispatch(held);
+}
+
+}  // namespace raftmq::client

@@ -1,0 +1,460 @@
+// PushConsumer::Impl: which queues it has, and up to where they are consumed.
+#include <algorithm>
+#include <utility>
+
+#include "base/strings.h"
+#include "client/grpc_push_consumer.h"
+#include "glog/logging.h"
+
+namespace raftmq::client {
+namespace {
+
+constexpr int64_t kWatchPauseMs = 100;  // before a broken watch is made again
+constexpr int64_t kUnbalancedMs =
+    500;  // before a queue that another still holds is asked for again
+constexpr int64_t kLookAtRoutesMs = 1'000;
+
+}  // namespace
+
+void PushConsumer::Impl::Begin() {
+  if (clustering()) {
+    Watch();
+    After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
+  }
+  RebalanceSoon(0);
+  After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });
+  After(options_.persistConsumerOffsetInterval, [this] { CommitEvery(); });
+}
+
+void PushConsumer::Impl::Subscribe(const std::string& topic, const std::string& sub_expression) {
+  {
+    absl::MutexLock lock(&mu_);
+    subscription_[topic] = sub_expression;
+  }
+  RebalanceSoon(0);
+}
+
+void PushConsumer::Impl::Unsubscribe(const std::string& topic) {
+  absl::MutexLock lock(&mu_);
+  subscription_.erase(topic);
+  std::vector<HeldPtr> left;
+  for (const auto& [key, held] : held_) {
+    if (held->queue.topic == topic) left.push_back(held);
+  }
+  for (const HeldPtr& held : left) Leave(held);
+}
+
+// ---- Who else is there
+
+// Of the first topic's broker groups one tells who the members are: the first by name that answers.
+// So all members ask the same.
+void PushConsumer::Impl::Watch() {
+  std::string topic;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return;
+    if (!subscription_.empty()) topic = subscription_.begin()->first;
+  }
+  if (topic.empty()) return After(kLookAtRoutesMs, [this] { Watch(); });
+  instance_->routes()->Find(topic, [this](const absl::StatusOr<RouteCache::Route>& route) {
+    if (route.ok() && !(*route)->brokers.empty()) return WatchAt(*route);
+    After(kWatchPauseMs, [this] { Watch(); });
+  });
+}
+
+void PushConsumer::Impl::WatchAt(const RouteCache::Route& route) {
+  size_t tries = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return;
+    tries = watch_tries_++;
+  }
+  // All members of a group several times, then the next group.
+  size_t at = 0;
+  size_t left = tries;
+  while (left >= 10 * std::max<size_t>(route->brokers[at].addresses.size(), 1)) {
+    left -= 10 * std::max<size_t>(route->brokers[at].addresses.size(), 1);
+    at = (at + 1) % route->brokers.size();
+  }
+  const std::string topic = route->topic;
+  // Every member of the brokers' groups knows of this consumer.
+  if (tries == 0) instance_->Beat();
+  calls_->WatchGroup(
+      topic, route->brokers[at].name, left,
+      [this](std::vector<std::string> members) {
+        {
+          absl::MutexLock lock(&mu_);
+          watch_tries_ = 0;
+          members_ = std::move(members);
+        }
+        RebalanceSoon(0);
+      },
+      [this, topic](const absl::Status& ended) {
+        if (absl::IsCancelled(ended)) {
+          absl::MutexLock lock(&mu_);
+          if (closed_) return;
+        }
+        instance_->routes()->Doubt(topic);
+        After(kWatchPauseMs, [this] { Watch(); });
+      });
+}
+
+// ---- Rebalancing
+
+std::string PushConsumer::Impl::RoutesSeen() const {
+  std::string seen;
+  for (const RouteCache::Route& route : instance_->routes()->All()) {
+    seen += route->topic;
+    for (const BrokerRoute& broker : route->brokers) {
+      seen += StrCat(" ", broker.name);
+      for (const int32_t id : broker.readable_queues) seen += StrCat(",", id);
+    }
+    seen += "\n";
+  }
+  return seen;
+}
+
+void PushConsumer::Impl::RebalanceEvery() {
+  std::string seen = RoutesSeen();
+  bool due = false;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return;
+    due = seen != routes_seen_ || NowMs() - rebalanced_ms_ >= options_.rebalanceInterval;
+    routes_seen_ = std::move(seen);
+  }
+  if (due) Rebalance();
+  After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });
+}
+
+void PushConsumer::Impl::RebalanceSoon(int64_t ms) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_ || (rebalance_is_due_ && ms > 0)) return;
+    rebalance_is_due_ = true;
+  }
+  After(ms, [this] { Rebalance(); });
+}
+
+void PushConsumer::Impl::Rebalance() {
+  std::map<std::string, std::string> topics;
+  {
+    absl::MutexLock lock(&mu_);
+    rebalance_is_due_ = false;
+    if (closed_) return;
+    rebalanced_ms_ = NowMs();
+    topics = subscription_;
+  }
+  // Where what this group's members failed on comes again.
+  if (clustering() && options_.concurrently) topics.emplace(retry_topic(), "*");
+  for (const auto& [topic, expression] : topics) {
+    instance_->routes()->Find(topic, [this, topic = topic, expression = expression](
+                                         const absl::StatusOr<RouteCache::Route>& route) {
+      RebalanceTopic(topic, expression, route);
+    });
+  }
+}
+
+std::vector<MessageQueue> PushConsumer::Impl::Share(const std::vector<MessageQueue>& queues) const {
+  if (!clustering()) return queues;
+  return strategy_->Allocate(instance_->client_id(), queues, members_);
+}
+
+void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const std::string& sub_expression,
+                                        const absl::StatusOr<RouteCache::Route>& route) {
+  // Without an answer all stays as it is.
+  if (!route.ok() && !absl::IsNotFound(route.status())) return;
+  std::vector<MessageQueue> queues;
+  if (route.ok()) {
+    for (const BrokerRoute& broker : (*route)->brokers) {
+      for (const int32_t id : broker.readable_queues) {
+        queues.push_back({topic, broker.name, QueueId(id)});
+      }
+    }
+  }
+  std::sort(queues.begin(), queues.end(),
+            [](const auto& a, const auto& b) { return KeyOf(a) < KeyOf(b); });
+  std::map<std::string, std::vector<HeldPtr>> to_take;  // by broker
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return;
+    const bool known =
+        std::find(members_.begin(), members_.end(), instance_->client_id()) != members_.end();
+    if (clustering() && !known) return;
+    const auto subscribed = subscription_.find(topic);
+    if (topic != retry_topic() &&
+        (subscribed == subscription_.end() || subscribed->second != sub_expression)) {
+      return;  // changed meanwhile
+    }
+    const std::vector<MessageQueue> mine = Share(queues);
+    std::vector<HeldPtr> to_leave;
+    for (const auto& [key, held] : held_) {
+      if (held->queue.topic != topic) continue;
+      if (std::find(mine.begin(), mine.end(), held->queue) == mine.end() ||
+          held->sub_expression != sub_expression) {
+        to_leave.push_back(held);
+      }
+    }
+    for (const HeldPtr& held : to_leave) Leave(held);
+    for (const MessageQueue& queue : mine) {
+      HeldPtr& held = held_[KeyOf(queue)];
+      if (held != nullptr) continue;  // it stays, or is being left and taken again then
+      held = std::make_shared<Held>();
+      held->queue = queue;
+      held->sub_expression = sub_expression;
+      to_take[queue.broker_name].push_back(held);
+    }
+  }
+  for (const auto& [broker, queues_there] : to_take) Take(topic, broker, queues_there);
+}
+
+// ---- Taking a queue
+
+void PushConsumer::Impl::Take(const std::string& topic, const std::string& broker,
+                              const std::vector<HeldPtr>& queues) {
+  const int64_t asked_ms = NowMs();
+  if (!clustering()) {
+    for (const HeldPtr& held : queues) OnTaken(held, true, asked_ms);
+    return;
+  }
+  std::vector<QueueId> ids;
+  for (const HeldPtr& held : queues) ids.push_back(held->queue.queue);
+  calls_->LockQueues(topic, broker, ids, options_.lockLeaseMillis,
+                     [this, queues, asked_ms](absl::StatusOr<std::vector<QueueId>> locked) {
+                       LOG_IF(WARNING, !locked.ok() && !absl::IsCancelled(locked.status()))
+                           << "queues of topic " << queues[0]->queue.topic << " at "
+                           << queues[0]->queue.broker_name
+                           << " could not be locked: " << locked.status();
+                       for (const HeldPtr& held : queues) {
+                         OnTaken(held,
+                                 locked.ok() && std::find(locked->begin(), locked->end(),
+                                                          held->queue.queue) != locked->end(),
+                                 asked_ms);
+                       }
+                     });
+}
+
+void PushConsumer::Impl::OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms) {
+  bool leaving = false;
+  std::optional<QueueOffset> local;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!locked) {
+      Forget(held);
+    } else {
+      held->locked_until_ms = asked_ms + options_.lockLeaseMillis;
+      leaving = held->leaving;
+      const auto it = local_offsets_.find(KeyOf(held->queue));
+      if (it != local_offsets_.end()) local = it->second;
+    }
+  }
+  if (!locked) return RebalanceSoon(kUnbalancedMs);
+  if (leaving) return Depart(held);
+  if (local.has_value()) return StartPulling(held, *local);
+  auto at = [this, held](absl::StatusOr<QueueOffset> offset) {
+    if (offset.ok()) return StartPulling(held, *offset);
+    {
+      absl::MutexLock lock(&mu_);
+      Leave(held);
+    }
+    RebalanceSoon(kUnbalancedMs);
+  };
+  // Broadcasting, a new member begins with what comes from now on.
+  if (!clustering()) return calls_->MaxOffset(held->queue, std::move(at));
+  calls_->CommittedOffset(
+      held->queue,
+      [this, held, at = std::move(at)](absl::StatusOr<std::optional<QueueOffset>> found) mutable {
+        if (!found.ok()) return at(found.status());
+        if (found->has_value()) return at(**found);
+        calls_->MinOffset(held->queue, std::move(at));
+      });
+}
+
+void PushConsumer::Impl::StartPulling(const HeldPtr& held, QueueOffset offset) {
+  QueuePullerOptions options;
+  options.subExpression = held->sub_expression;
+  options.pullBatchSize = options_.pullBatchSize;
+  options.brokerSuspendMaxTimeMillis = options_.brokerSuspendMaxTimeMillis;
+  options.thresholds = {options_.pullThresholdForQueue, options_.pullThresholdSizeForQueue,
+                        options_.consumeConcurrentlyMaxSpan};
+  auto puller =
+      std::make_shared<QueuePuller>(held->queue, std::move(options), offset, calls_.get(),
+                                    instance_->timers(), [this, weak = std::weak_ptr<Held>(held)] {
+                                      if (const HeldPtr arrived_at = weak.lock())
+                                        Dispatch(arrived_at);
+                                    });
+  bool leaving = false;
+  {
+    absl::MutexLock lock(&mu_);
+    if (held->gone) return;
+    held->committed = offset;
+    leaving = held->leaving;
+    if (!leaving) held->puller = puller;
+  }
+  if (leaving) return Depart(held);
+  puller->Pull();
+}
+
+// ---- Leaving a queue
+
+void PushConsumer::Impl::Leave(const HeldPtr& held) {
+  if (held->leaving || held->gone) return;
+  held->leaving = true;
+  if (held->puller == nullptr) {
+    // Its lock or its offset is being asked for, which ends with Depart; unless that has failed.
+    After(0, [this, held] {
+      bool idle = false;
+      {
+        absl::MutexLock lock(&mu_);
+        idle = held->locked_until_ms != 0 && held->running == 0;
+      }
+      if (idle) Depart(held);
+    });
+    return;
+  }
+  held->puller->Stop();
+  if (held->running == 0) {
+    After(0, [this, held] { Depart(held); });
+  }
+}
+
+// Nothing of it is in hand any more. What was not begun is the next owner's.
+void PushConsumer::Impl::Depart(const HeldPtr& held) {
+  std::optional<QueueOffset> offset;
+  {
+    absl::MutexLock lock(&mu_);
+    if (held->departing || held->gone) return;
+    held->departing = true;
+    if (held->puller != nullptr) offset = held->puller->messages().commit_offset();
+    if (!clustering()) {
+      if (offset.has_value()) local_offsets_[KeyOf(held->queue)] = *offset;
+      Forget(held);
+      return;
+    }
+    if (offset == held->committed) offset.reset();
+  }
+  auto let_go = [this, held] {
+    calls_->LockQueues(held->queue.topic, held->queue.broker_name, {held->queue.queue}, 0,
+                       [this, held](const absl::StatusOr<std::vector<QueueId>>&) {
+                         {
+                           absl::MutexLock lock(&mu_);
+                           Forget(held);
+                         }
+                         RebalanceSoon(kUnbalancedMs);
+                       });
+  };
+  if (!offset.has_value()) return let_go();
+  calls_->UpdateOffset(held->queue, *offset,
+                       [held, let_go = std::move(let_go)](const absl::Status& status) {
+                         LOG_IF(WARNING, !status.ok())
+                             << "queue " << held->queue.queue << " of topic " << held->queue.topic
+                             << ": its last messages will come again, their offset was not "
+                             << "committed: " << status;
+                         let_go();
+                       });
+}
+
+void PushConsumer::Impl::Forget(const HeldPtr& held) {
+  if (held->gone) return;
+  held->gone = true;
+  if (held->puller != nullptr) held->puller->Stop();
+  const auto it = held_.find(KeyOf(held->queue));
+  if (it != held_.end() && it->second == held) held_.erase(it);
+}
+
+// ---- Locks and offsets
+
+void PushConsumer::Impl::RenewLocks() {
+  std::map<std::pair<std::string, std::string>, std::vector<HeldPtr>> by_broker;
+  bool lost = false;
+  {
+    absl::MutexLock lock(&mu_);
+    const int64_t now_ms = NowMs();
+    std::vector<HeldPtr> over;
+    for (const auto& [key, held] : held_) {
+      if (held->locked_until_ms == 0) continue;
+      if (now_ms >= held->locked_until_ms) {
+        over.push_back(held);  // another may have had it since
+      } else {
+        by_broker[{held->queue.topic, held->queue.broker_name}].push_back(held);
+      }
+    }
+    for (const HeldPtr& held : over) Forget(held);
+    lost = !over.empty() && !closed_;
+  }
+  for (auto& [where, queues] : by_broker) RenewAt(where.first, where.second, std::move(queues));
+  if (lost) RebalanceSoon(0);
+  After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
+}
+
+void PushConsumer::Impl::RenewAt(const std::string& topic, const std::string& broker,
+                                 std::vector<HeldPtr> queues) {
+  std::vector<QueueId> ids;
+  for (const HeldPtr& held : queues) ids.push_back(held->queue.queue);
+  const int64_t asked_ms = NowMs();
+  calls_->LockQueues(
+      topic, broker, ids, options_.lockLeaseMillis,
+      [this, queues = std::move(queues), asked_ms](absl::StatusOr<std::vector<QueueId>> locked) {
+        if (!locked.ok()) return;  // the next time; or they run out
+        bool lost = false;
+        {
+          absl::MutexLock lock(&mu_);
+          for (const HeldPtr& held : queues) {
+            const bool mine =
+                std::find(locked->begin(), locked->end(), held->queue.queue) != locked->end();
+            if (mine && asked_ms < held->locked_until_ms) {
+              held->locked_until_ms =
+                  std::max(held->locked_until_ms, asked_ms + options_.lockLeaseMillis);
+            } else if (!mine && !held->departing) {
+              Forget(held);
+              lost = true;
+            }
+          }
+        }
+        if (lost) RebalanceSoon(0);
+      });
+}
+
+void PushConsumer::Impl::CommitEvery() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return;
+  }
+  Commit();
+  After(options_.persistConsumerOffsetInterval, [this] { CommitEvery(); });
+}
+
+void PushConsumer::Impl::Commit() {
+  OffsetFile::Offsets local;
+  std::vector<std::pair<HeldPtr, QueueOffset>> moved;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [key, held] : held_) {
+      if (held->puller == nullptr || held->leaving) continue;
+      const QueueOffset offset = held->puller->messages().commit_offset();
+      if (!clustering()) {
+        local_offsets_[key] = offset;
+      } else if (offset != held->committed && NowMs() < held->locked_until_ms) {
+        ++held->running;  // what it commits when it leaves comes after this
+        moved.emplace_back(held, offset);
+      }
+    }
+    local = local_offsets_;
+  }
+  for (auto& [held, offset] : moved) {
+    calls_->UpdateOffset(held->queue, offset,
+                         [this, held = held, offset = offset](const absl::Status& status) {
+                           {
+                             absl::MutexLock lock(&mu_);
+                             if (status.ok()) held->committed = offset;
+                           }
+                           EndRun(held);
+                         });
+  }
+  if (clustering()) return;
+  const absl::Status written = offset_file_.Write(local);
+  LOG_IF(WARNING, !written.ok()) << "offsets of group " << options_.consumerGroup
+                                 << " were not kept: " << written;
+}
+
+}  // namespace raftmq::client
