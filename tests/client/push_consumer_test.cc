@@ -1,0 +1,379 @@
+// Push consumers against real brokers: who gets what, once, in order, while members come and go.
+#include "client/push_consumer.h"
+
+#include <atomic>
+#include <map>
+#include <set>
+
+#include "absl/synchronization/mutex.h"
+#include "raftmq/v1/consumers.grpc.pb.h"
+#include "tests/client/grpc_cluster.h"
+
+namespace raftmq::client {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// What listeners of a test saw, by consumer.
+class Seen {
+ public:
+  void Add(const std::string& who, const std::vector<ReceivedMessage>& messages) {
+    absl::MutexLock lock(&mu_);
+    for (const ReceivedMessage& m : messages) {
+      ++times_[m.body];
+      bodies_[who].push_back(m.body);
+    }
+  }
+  size_t distinct() const {
+    absl::MutexLock lock(&mu_);
+    return times_.size();
+  }
+  int times(const std::string& body) const {
+    absl::MutexLock lock(&mu_);
+    const auto it = times_.find(body);
+    return it == times_.end() ? 0 : it->second;
+  }
+  std::vector<std::string> Twice() const {
+    absl::MutexLock lock(&mu_);
+    std::vector<std::string> twice;
+    for (const auto& [body, times] : times_) {
+      if (times > 1) twice.push_back(body);
+    }
+    return twice;
+  }
+  std::vector<std::string> of(const std::string& who) const {
+    absl::MutexLock lock(&mu_);
+    const auto it = bodies_.find(who);
+    return it == bodies_.end() ? std::vector<std::string>() : it->second;
+  }
+
+ private:
+  mutable absl::Mutex mu_;
+  std::map<std::string, int> times_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, std::vector<std::string>> bodies_ ABSL_GUARDED_BY(mu_);
+};
+
+class PushConsumerTest : public ClientTest {
+ protected:
+  void SetUp() override { StartNameServers(1); }
+
+  PushConsumerOptions Options() {
+    PushConsumerOptions options;
+    options.namesrvAddr = NamesrvAddr();
+    options.consumerGroup = "workers";
+    options.subscription = {{"orders", "*"}};
+    options.consumeThreadNumber = 4;
+    options.lockLeaseMillis = 3'000;
+    options.suspendCurrentQueueTimeMillis = 20;
+    return options;
+  }
+  static std::unique_ptr<PushConsumer> Run(PushConsumerOptions options) {
+    auto consumer = PushConsumer::Start(std::move(options));
+    CHECK(consumer.ok()) << consumer.status();
+    return *std::move(consumer);
+  }
+  std::unique_ptr<PushConsumer> RunConcurrently(const std::string& who) {
+    PushConsumerOptions options = Options();
+    options.concurrently = [this, who](const auto& messages, auto&) {
+      seen_.Add(who, messages);
+      return ConsumeConcurrentlyStatus::kConsumeSuccess;
+    };
+    return Run(std::move(options));
+  }
+
+  void SendAll(int from, int to) {
+    auto producer = StartProducer();
+    for (int i = from; i < to; ++i) {
+      auto sent = producer->Send(Make("orders", StrCat(i)));
+      ASSERT_TRUE(sent.ok()) << sent.status();
+    }
+  }
+  // So many queues for each, together all of them.
+  void AwaitShares(const std::vector<PushConsumer*>& consumers, std::vector<size_t> shares) {
+    WaitUntil([&] {
+      std::vector<size_t> now;
+      for (PushConsumer* consumer : consumers) now.push_back(consumer->AssignedQueues().size());
+      std::sort(now.begin(), now.end());
+      return now == shares;
+    });
+  }
+
+  Seen seen_;
+};
+
+TEST_F(PushConsumerTest, MembersShareTheQueuesAndEachMessageComesOnce) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 4);
+  auto a = RunConcurrently("a");
+  AwaitShares({a.get()}, {4});
+  auto b = RunConcurrently("b");
+  AwaitShares({a.get(), b.get()}, {2, 2});
+  SendAll(0, 100);
+  WaitUntil([&] { return seen_.distinct() == 100; });
+  EXPECT_THAT(seen_.Twice(), IsEmpty());
+  EXPECT_THAT(seen_.of("a"), SizeIs(50));
+  b.reset();
+  AwaitShares({a.get()}, {4});
+  SendAll(100, 120);
+  WaitUntil([&] { return seen_.distinct() == 120; });
+  EXPECT_THAT(seen_.Twice(), IsEmpty()) << "what b consumed it had committed";
+}
+
+TEST_F(PushConsumerTest, HandOversWhileMessagesFlowConsumeNothingTwice) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 6);
+  auto a = RunConcurrently("a");
+  AwaitShares({a.get()}, {6});
+  for (int round = 0; round < 4; ++round) {
+    SendAll(round * 100, round * 100 + 50);
+    auto b = RunConcurrently("b");
+    SendAll(round * 100 + 50, round * 100 + 100);
+    AwaitShares({a.get(), b.get()}, {3, 3});
+  }
+  WaitUntil([&] { return seen_.distinct() == 400; });
+  EXPECT_THAT(seen_.Twice(), IsEmpty());
+}
+
+TEST_F(PushConsumerTest, AFailedMessageComesAgainFromTheRetryTopicAndThenIsDeadLettered) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 1);
+  PushConsumerOptions options = Options();
+  options.maxReconsumeTimes = 1;
+  std::atomic<int> attempts{0};
+  std::atomic<int> last_attempt{0};
+  options.concurrently = [&](const auto& messages, auto& context) {
+    if (messages[0].body == "bad") {
+      ++attempts;
+      last_attempt = messages[0].delivery_attempt;
+      EXPECT_EQ(messages[0].topic, "orders") << "also when it comes from the retry topic";
+      context.delay_level_when_next_consume = 1;
+      return ConsumeConcurrentlyStatus::kReconsumeLater;
+    }
+    seen_.Add("a", messages);
+    return ConsumeConcurrentlyStatus::kConsumeSuccess;
+  };
+  auto a = Run(options);
+  auto producer = StartProducer();
+  ASSERT_TRUE(producer->Send(Make("orders", "bad")).ok());
+  ASSERT_TRUE(producer->Send(Make("orders", "good")).ok());
+  WaitUntil([&] { return seen_.distinct() == 1 && attempts == 2; });
+  EXPECT_EQ(last_attempt, 2);
+  auto dead = StartConsumer("%DLQ%workers");
+  EXPECT_THAT(ReceiveBodies(dead.get(), 1), ElementsAre("bad"));
+}
+
+TEST_F(PushConsumerTest, AnOrderlyListenerGetsAQueueInOrderAndAFailedMessageAgainBeforeTheNext) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 1);
+  PushConsumerOptions options = Options();
+  std::atomic<int> failures{0};
+  options.orderly = [&](const auto& messages, auto&) {
+    if (messages[0].body == "3" && failures < 2) {
+      ++failures;
+      return ConsumeOrderlyStatus::kSuspendCurrentQueueAMoment;
+    }
+    seen_.Add("a", messages);
+    return ConsumeOrderlyStatus::kSuccess;
+  };
+  auto a = Run(options);
+  SendAll(0, 6);
+  WaitUntil([&] { return seen_.distinct() == 6; });
+  EXPECT_THAT(seen_.of("a"), ElementsAre("0", "1", "2", "3", "4", "5"));
+  EXPECT_EQ(failures, 2);
+}
+
+TEST_F(PushConsumerTest, WithoutAutoCommitARollbackBringsAllSinceTheLastCommitAgain) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 1);
+  PushConsumerOptions options = Options();
+  bool rolled_back = false;
+  options.orderly = [&](const auto& messages, auto& context) {
+    context.auto_commit = false;
+    seen_.Add("a", messages);
+    if (messages[0].body != "2") return ConsumeOrderlyStatus::kSuccess;
+    if (rolled_back) return ConsumeOrderlyStatus::kCommit;
+    rolled_back = true;
+    return ConsumeOrderlyStatus::kRollback;
+  };
+  auto a = Run(options);
+  SendAll(0, 3);
+  WaitUntil([&] { return seen_.of("a").size() == 6; });
+  EXPECT_THAT(seen_.of("a"), ElementsAre("0", "1", "2", "0", "1", "2"));
+}
+
+TEST_F(PushConsumerTest, AQueueIsNeverConsumedByTwoOrderlyMembersAtOnce) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 4);
+  absl::Mutex mu;
+  std::map<int32_t, int> inside;
+  std::map<int32_t, int64_t> last_offset;
+  std::string fault;
+  auto start = [&](const std::string& who) {
+    PushConsumerOptions options = Options();
+    options.orderly = [&, who](const auto& messages, auto&) {
+      const ReceivedMessage& m = messages[0];
+      {
+        absl::MutexLock lock(&mu);
+        if (++inside[m.queue.value()] > 1) fault = StrCat("two at once in queue ", m.queue);
+        auto [last, first] = last_offset.emplace(m.queue.value(), -1);
+        if (m.offset.value() <= last->second) fault = StrCat("offset ", m.offset, " again");
+        last->second = m.offset.value();
+      }
+      seen_.Add(who, messages);
+      absl::MutexLock lock(&mu);
+      --inside[m.queue.value()];
+      return ConsumeOrderlyStatus::kSuccess;
+    };
+    return Run(std::move(options));
+  };
+  auto a = start("a");
+  AwaitShares({a.get()}, {4});
+  SendAll(0, 100);
+  auto b = start("b");
+  auto c = start("c");
+  SendAll(100, 200);
+  AwaitShares({a.get(), b.get(), c.get()}, {1, 1, 2});
+  a.reset();
+  SendAll(200, 300);
+  AwaitShares({b.get(), c.get()}, {2, 2});
+  WaitUntil([&] { return seen_.distinct() == 300; });
+  absl::MutexLock lock(&mu);
+  EXPECT_EQ(fault, "");
+}
+
+// A member by hand, whose process can die: its stream breaks, and nobody renews or lets go.
+class MemberByHand {
+ public:
+  MemberByHand(int port, const std::string& group)
+      : stub_(::raftmq::v1::Consumers::NewStub(
+            grpc::CreateChannel(StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()))) {
+    Fill(&watch_context_);
+    ::raftmq::v1::WatchGroupRequest request;
+    request.set_group(group);
+    watch_ = stub_->WatchGroup(&watch_context_, request);
+    ::raftmq::v1::GroupMembers members;
+    CHECK(watch_->Read(&members));
+  }
+  std::vector<int32_t> Lock(const std::string& group, const std::string& topic, int queue,
+                            int64_t lease_ms) {
+    grpc::ClientContext context;
+    Fill(&context);
+    ::raftmq::v1::LockQueuesRequest request;
+    request.set_group(group);
+    request.set_topic(topic);
+    request.add_queues(queue);
+    request.set_lease_ms(lease_ms);
+    ::raftmq::v1::LockQueuesResponse response;
+    const grpc::Status status = stub_->LockQueues(&context, request, &response);
+    CHECK(status.ok()) << status.error_message();
+    return {response.queues().begin(), response.queues().end()};
+  }
+  void Die() {
+    watch_context_.TryCancel();
+    watch_->Finish();
+  }
+
+ private:
+  static void Fill(grpc::ClientContext* context) {
+    context->AddMetadata("x-mq-client-id", "zz-by-hand");  // sorted last
+    context->AddMetadata("x-mq-language", "RAFTMQ");
+  }
+
+  const std::unique_ptr<::raftmq::v1::Consumers::Stub> stub_;
+  grpc::ClientContext watch_context_;
+  std::unique_ptr<grpc::ClientReader<::raftmq::v1::GroupMembers>> watch_;
+};
+
+TEST_F(PushConsumerTest, ADeadMembersQueuesAreTakenOverWhenItsLocksRunOut) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 2);
+  auto a = RunConcurrently("a");
+  AwaitShares({a.get()}, {2});
+  MemberByHand dying(groups_[0]->port(0), "workers");
+  AwaitShares({a.get()}, {1});
+  WaitUntil([&] { return dying.Lock("workers", "orders", 1, 3'000).size() == 1; });
+  const int64_t locked_ms = SystemClock()->MonotonicMillis();
+  SendAll(0, 40);
+  dying.Die();
+  WaitUntil([&] { return seen_.distinct() == 40; });
+  EXPECT_GE(SystemClock()->MonotonicMillis() - locked_ms, 2'900) << "it might have lived";
+  EXPECT_THAT(seen_.Twice(), IsEmpty());
+  AwaitShares({a.get()}, {2});
+}
+
+TEST_F(PushConsumerTest, ConsumingGoesOnWhenTheLeaderIsKilledAndNothingIsLost) {
+  StartGroups(1, 3);
+  CreateTopic("orders", 4);
+  auto a = RunConcurrently("a");
+  auto b = RunConcurrently("b");
+  AwaitShares({a.get(), b.get()}, {2, 2});
+  SendAll(0, 50);
+  const int leader = LeaderOf(*groups_[0]);
+  ASSERT_GE(leader, 0);
+  groups_[0]->Stop(leader);
+  SendAll(50, 150);
+  WaitUntil([&] { return seen_.distinct() == 150; });
+  EXPECT_THAT(seen_.Twice(), IsEmpty()) << "offsets and locks survived";
+  AwaitShares({a.get(), b.get()}, {2, 2});
+  b.reset();
+  AwaitShares({a.get()}, {4});
+}
+
+TEST_F(PushConsumerTest, BroadcastingBringsEachMessageToEachMemberAndRemembersHowFarItWas) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 2);
+  const std::string folder = StrCat(testing::TempDir(), "/offsets-", getpid());
+  auto start = [&](const std::string& who) {
+    PushConsumerOptions options = Options();
+    options.messageModel = MessageModel::kBroadcasting;
+    options.localOffsetStoreDir = StrCat(folder, "-", who);
+    options.concurrently = [this, who](const auto& messages, auto&) {
+      seen_.Add(who, messages);
+      return ConsumeConcurrentlyStatus::kConsumeSuccess;
+    };
+    return Run(std::move(options));
+  };
+  auto a = start("a");
+  auto b = start("b");
+  AwaitShares({a.get(), b.get()}, {2, 2});
+  SendAll(0, 20);
+  WaitUntil([&] { return seen_.of("a").size() == 20 && seen_.of("b").size() == 20; });
+  b.reset();
+  SendAll(20, 25);
+  b = start("b");
+  WaitUntil([&] { return seen_.of("b").size() == 25; });
+  EXPECT_EQ(seen_.times("3"), 2) << "once for each";
+}
+
+TEST_F(PushConsumerTest, QueuesOfATopicThatGrowsAndOfANewSubscriptionAreConsumedToo) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 1);
+  CreateTopic("returns", 1);
+  PushConsumerOptions options = Options();
+  options.pollNameServerInterval = 50;
+  options.concurrently = [this](const auto& messages, auto&) {
+    seen_.Add("a", messages);
+    return ConsumeConcurrentlyStatus::kConsumeSuccess;
+  };
+  auto a = Run(options);
+  AwaitShares({a.get()}, {1});
+  CreateTopic("orders", 3);
+  AwaitShares({a.get()}, {3});
+  a->Subscribe("returns", "*");
+  AwaitShares({a.get()}, {4});
+  ASSERT_TRUE(StartProducer()->Send(Make("returns", "back")).ok());
+  WaitUntil([&] { return seen_.distinct() == 1; });
+  a->Unsubscribe("returns");
+  AwaitShares({a.get()}, {3});
+}
+
+TEST_F(PushConsumerTest, RefusalsSayWhatIsWrong) {
+  StartGroups(1, 1);
+  EXPECT_EQ(PushConsumer::Start(Options()).status().code(), absl::StatusCode::kInvalidArgument)
+      << "no listener";
+}
+
+}  // namespace
+}  // namespace raftmq::client

@@ -1,0 +1,105 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { after, beforeEach, test } = require('node:test');
+const s = require('./support');
+
+// All members run when a scenario begins, whatever the one before did.
+beforeEach(async () => {
+  for (const member of await s.members()) {
+    if (member.role === 'DOWN') await s.cluster('restart', member.id);
+  }
+});
+after(s.shutdownAll);
+
+// The client's only address is the leader's, or a follower's: it must survive both.
+for (const where of ['leader', 'follower']) {
+  test(`the leader is killed while a client sends through the ${where}`, async t => {
+    const topic = await s.createTopic('kill-send');
+    const [leader, follower] = await s.members();
+    const endpoints = (where === 'leader' ? leader : follower).address;
+    const producer = await s.startProducer(endpoints, topic);
+    const sent = await s.sendMany(producer, topic, 200, 'm', async i => {
+      if (i === 50) await s.cluster('kill', leader.id);
+    });
+    t.diagnostic(`${sent.failures.length} sends failed, the longest took ${sent.longestMs} ms`);
+    const survivor = follower.address;
+    const consumer = await s.startSimpleConsumer(survivor, topic, s.unique('group'));
+    const got = await s.receiveUntil(consumer, seen => seen.size === 200, 60000);
+    assert.deepEqual(s.missing(sent.bodies, got.bodies), []);
+    assert.deepEqual(s.foreign(sent.bodies, got.bodies), []);
+    assert.ok(sent.longestMs < 10000, `one send took ${sent.longestMs} ms`);
+  });
+
+  test(`the leader is killed while a client consumes through the ${where}`, async t => {
+    const topic = await s.createTopic('kill-consume');
+    const [leader, follower] = await s.members();
+    const endpoints = (where === 'leader' ? leader : follower).address;
+    const producer = await s.startProducer(follower.address, topic);
+    const consumer = await s.startSimpleConsumer(endpoints, topic, s.unique('group'));
+    let killed;
+    const sending = s.sendMany(producer, topic, 300, 'm', async i => {
+      if (i === 100) await (killed = s.cluster('kill', leader.id));
+    });
+    const got = await s.receiveUntil(consumer, seen => seen.size === 300, 90000);
+    const sent = await sending;
+    await killed;
+    t.diagnostic(`${got.failures.length} receives and ${got.ackFailures.length} acks failed, ` +
+      `${got.messages.length - got.bodies.size} redelivered`);
+    assert.deepEqual(s.missing(sent.bodies, got.bodies), []);
+    assert.deepEqual(s.foreign(sent.bodies, got.bodies), []);
+  });
+}
+
+test('the leader is killed while a push consumer works', async t => {
+  const { ConsumeResult } = require('rocketmq-client-nodejs');
+  const topic = await s.createTopic('kill-push');
+  const [leader, follower] = await s.members();
+  const seen = new Map();
+  await s.startPushConsumer(follower.address, topic, s.unique('group'), async message => {
+    const body = message.body.toString();
+    seen.set(body, (seen.get(body) ?? 0) + 1);
+    return ConsumeResult.SUCCESS;
+  });
+  const producer = await s.startProducer(follower.address, topic);
+  const sent = await s.sendMany(producer, topic, 300, 'm', async i => {
+    if (i !== 100) return;
+    await s.waitUntil(() => seen.size > 0, 30000, 'a first message');
+    await s.cluster('kill', leader.id);
+  });
+  await s.waitUntil(() => seen.size >= 300, 90000, `300 messages; seen ${seen.size}`);
+  t.diagnostic(`${[...seen.values()].reduce((a, b) => a + b, 0) - seen.size} redelivered`);
+  assert.deepEqual(s.missing(sent.bodies, seen), []);
+  assert.deepEqual(s.foreign(sent.bodies, seen), []);
+});
+
+test('every member is restarted while a client sends and consumes', async t => {
+  const topic = await s.createTopic('rolling');
+  const all = await s.members();
+  const producer = await s.startProducer(all[1].address, topic);
+  const consumer = await s.startSimpleConsumer(all[1].address, topic, s.unique('group'));
+  let restarted = false;
+  const restarting = (async () => {
+    for (const member of all) await s.cluster('restart', member.id);
+    restarted = true;
+  })();
+  const outcomes = [];
+  const sending = (async () => {
+    while (!restarted) outcomes.push(await s.sendMany(producer, topic, 20, `m-${outcomes.length}`));
+  })();
+  const sentAll = () => restarted && outcomes.flatMap(o => o.bodies);
+  const got = await s.receiveUntil(consumer, seen => {
+    const bodies = sentAll();
+    return bodies && bodies.every(body => seen.has(body));
+  }, 120000);
+  await Promise.all([restarting, sending]);
+  const bodies = sentAll();
+  const rest = await s.receiveUntil(consumer,
+    seen => bodies.every(body => seen.has(body) || got.bodies.has(body)), 30000);
+  const seen = new Map([...got.bodies, ...rest.bodies]);
+  t.diagnostic(`${bodies.length} sent, ${outcomes.flatMap(o => o.failures).length} sends and ` +
+    `${got.failures.length} receives failed, the longest send took ` +
+    `${Math.max(...outcomes.map(o => o.longestMs))} ms`);
+  assert.deepEqual(s.missing(bodies, seen), []);
+  assert.deepEqual(s.foreign(bodies, seen), []);
+});

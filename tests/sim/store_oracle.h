@@ -1,0 +1,143 @@
+// StoreOracle: what users of a RaftMQ group were told, and whether the group keeps it. It sees
+// every call, every answer and every entry that any member applies, and collects what contradicts
+// the promises:
+//   - all members apply the same entries;
+//   - an acknowledged message is where it was said to be, on every member, at the end;
+//   - queue offsets are dense and each message is in its queue once, however often its send was
+//     repeated after an unknown outcome;
+//   - a message whose ack was acknowledged is never given out again;
+//   - a leased message is given out again only after its lease, or after a nack;
+//   - a message is given out as often as its group allows at most, and is then dead-lettered, or
+//     when a consumer forwards it: acked or dead-lettered, once, never both;
+//   - a dead letter is sent back at most once, however often that is asked for;
+//   - messages expire on all members alike; one that was leased by then still comes until it is
+//     acked, one that was not may be missed;
+//   - to an orderly group no message is given out before all earlier ones of its message group in
+//   its
+//     queue are acked or come before it in the same answer.
+//
+// Single-threaded, like the simulation.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "dledger/state_machine.h"
+#include "store/model.h"
+
+namespace raftmq::sim {
+
+class StoreOracle {
+ public:
+  using Place = std::pair<QueueId, QueueOffset>;
+
+  void OnApplied(int member, const dledger::CommittedEntry& entry);
+  void OnLeader(int member, Term term);
+
+  // Bodies are "<message group>-<number>".
+  static std::string MessageGroupOf(const std::string& body);
+
+  // A body is sent once; what is not acknowledged may be stored or not.
+  void OnSendBegun(const std::string& body);
+  void OnSendAcknowledged(const std::string& body, QueueId queue, QueueOffset offset);
+  void OnSendRefused(const std::string& body);  // certainly not stored
+
+  // `asked_at`: when the receive began; `now`: when its answer came. Monotonic milliseconds.
+  void OnDelivered(const store::Delivery& delivery, const std::string& body, int64_t asked_at,
+                   int64_t now, int64_t invisible_ms);
+  void OnAckBegun(QueueId queue, QueueOffset offset);  // it may take effect from now on
+  void OnAckAcknowledged(QueueId queue, QueueOffset offset, int64_t now);
+  // All of one answer, after OnDelivered of each: in order, to an orderly group.
+  void OnDeliveredInOrder(const std::vector<store::Delivery>& deliveries);
+  // Its consumer gives it up; it may take effect from now on.
+  void OnForwardBegun(QueueId queue, QueueOffset offset);
+  // How often a message is given out at most.
+  void SetMaxAttempts(int32_t max_attempts) { max_attempts_ = max_attempts; }
+  // A member applied the entry that dead-letters it.
+  void OnDeadLetterApplied(QueueId queue, QueueOffset offset, int64_t now);
+  // A member applied the entry at `position` that sends a dead letter back.
+  void OnRedriveApplied(const std::string& settles, LogPosition position, const std::string& body);
+  // The lease may end earlier from now on.
+  void OnNackBegun(QueueId queue, QueueOffset offset);
+
+  // A member applied the entry of a message.
+  void OnMessageApplied(int member, QueueId queue, QueueOffset offset, const std::string& body);
+  // A member applied a grant of it: the group has it in flight.
+  void OnGrantApplied(QueueId queue, QueueOffset offset) { granted_.emplace(queue, offset); }
+
+  // At the end: the bodies of one queue of one member that have not expired, from `first` on.
+  void OnFinalQueue(int member, QueueId queue, QueueOffset first,
+                    const std::vector<std::string>& bodies);
+  // One dead letter that a member applied, each once, with the place it came from.
+  struct DeadLetter {
+    Place origin;
+    std::string body;
+    std::string reason;
+    int32_t attempts = 0;
+  };
+  void OnDeadLetter(int member, const DeadLetter& dead);
+  // At the end, when all final queues were seen: every acknowledged message is stored, and was
+  // given to the consumers, who acked it.
+  void CheckEnd();
+
+  void Complain(std::string what);
+  const std::vector<std::string>& violations() const { return violations_; }
+
+  size_t acknowledged() const { return acknowledged_.size(); }
+  size_t acked() const { return acked_.size(); }
+  size_t redelivered() const { return redelivered_; }
+  size_t redriven() const { return redriven_.size(); }
+  size_t dead_lettered() const { return dead_.size(); }
+  size_t expired() const;
+  size_t unknown() const { return begun_.size() - acknowledged_.size() - refused_.size(); }
+  // Equal for equal histories.
+  uint64_t fingerprint() const { return fingerprint_; }
+
+ private:
+  void Note(uint64_t value);
+  // Expired before the group had got so far: it may go without it.
+  bool Missed(const Place& place) const;
+  void CheckOrder();
+  void CheckDeadLetters();
+
+  std::vector<std::string> violations_;
+  uint64_t fingerprint_ = 14695981039346656037ULL;
+  std::map<LogIndex, uint32_t> entries_;
+  std::map<Term, int> leaders_;
+  std::set<std::string> begun_;
+  std::set<std::string> refused_;
+  std::map<std::string, Place> acknowledged_;
+  struct Lease {
+    int64_t not_before = 0;  // milliseconds
+    bool nacked = false;
+    std::string body;
+  };
+  std::map<Place, Lease> leases_;
+  std::set<Place> ack_begun_;
+  std::map<Place, int64_t> acked_;  // when its acknowledgement came
+  size_t redelivered_ = 0;
+  // Answers to the orderly group, each with what was being acked when it came.
+  struct Answer {
+    std::vector<Place> places;
+    size_t acks_begun = 0;
+  };
+  std::vector<Answer> answers_;
+  std::map<Place, size_t> ack_order_;   // how many other acks had begun
+  std::map<Place, std::string> final_;  // all that were ever applied
+  std::set<Place> granted_;
+  std::map<QueueId, QueueOffset> min_;  // first that has not expired
+  int32_t max_attempts_ = 0;
+  std::set<Place> forward_begun_;
+  std::map<Place, int64_t> dead_applied_;  // when the first member did
+  std::map<Place, std::string> dead_;
+  std::map<std::string, LogPosition> redriven_;  // by what the entry settles
+  std::map<std::string, int> sent_back_;         // how often, by body
+  std::set<std::pair<int, Place>> dead_seen_;    // by member
+};
+
+}  // namespace raftmq::sim

@@ -1,0 +1,733 @@
+#include "tests/sim/store_simulation.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/file_system.h"
+#include "base/strings.h"
+#include "dledger/identity.h"
+#include "glog/logging.h"
+#include "store/message_record.h"
+#include "store/waiting_handles.h"
+#include "tests/sim/waiting_oracle.h"
+#include "tests/sim/watched_store.h"
+
+namespace raftmq::sim {
+namespace {
+
+constexpr char kTopic[] = "T";
+constexpr char kDelayTopic[] = "D";
+constexpr char kTransactionTopic[] = "X";
+constexpr char kGroup[] = "G";
+constexpr int kQueues = 4;
+// Three segments of a member's log; what is older expires.
+constexpr int64_t kLogBytes = 3 * (64 << 10);
+
+std::string BodyOf(const std::string& record) {
+  auto parsed = store::ParseRecord(record);
+  return parsed.ok() ? std::string(parsed->body)
+                     : StrCat("unreadable record: ", Message(parsed.status()));
+}
+
+class Simulation {
+ public:
+  explicit Simulation(const SimulationOptions& options)
+      : options_(options), scheduler_(options.seed), random_(scheduler_.random().Fork()) {
+    // RocksDB keeps to the machine's file system; it is lost in crashes on purpose (it does not
+    // flush at close), so only what it flushed is found again.
+    state_root_ =
+        std::filesystem::temp_directory_path() /
+        StrCat("mqsim-", ::getpid(), "-", options.seed, "-", reinterpret_cast<uintptr_t>(this));
+    const absl::Status made = PosixFileSystem()->CreateDirs(state_root_);
+    CHECK(made.ok()) << made;
+    SimCluster::Options cluster;
+    cluster.members = options.members;
+    cluster_ = std::make_unique<SimCluster>(
+        &scheduler_, cluster, [this](int member, FileSystem* fs) { return MakeStore(member, fs); });
+    down_until_.resize(options.members, 0);
+    clients_ = scheduler_.NewRunner("clients");
+    orderly_ = options.seed % 2 == 0;
+    // Few, so that messages are dead-lettered.
+    retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
+    oracle_.SetMaxAttempts(retries_ + 1);
+  }
+
+  ~Simulation() {
+    // Stores that close end what they were asked: nobody waits for that any more.
+    for (const std::shared_ptr<Call>& call : calls_) call->over = true;
+    clients_.reset();
+    cluster_.reset();
+    const absl::Status removed = PosixFileSystem()->RemoveAll(state_root_);
+    if (!removed.ok()) LOG(WARNING) << removed;
+  }
+
+  SimulationResult Run() {
+    for (int i = 0; i < cluster_->size(); ++i) StartMember(i);
+    if (!CreateGroup()) {
+      oracle_.Complain("no leader took the group within a minute");
+    }
+    for (const auto& [name, type] :
+         {std::pair(kTopic, store::TopicType::kNormal),
+          std::pair(kDelayTopic, store::TopicType::kDelay),
+          std::pair(kTransactionTopic, store::TopicType::kTransaction)}) {
+      if (!CreateTopic(name, type)) oracle_.Complain("no leader took a topic within a minute");
+    }
+    Delay(0);
+    Transact(0);
+    for (int i = 0; i < options_.producers; ++i) Produce(i, 0);
+    for (int i = 0; i < options_.consumers; ++i) Consume();
+    Redrive();
+    const int64_t end = scheduler_.now() + options_.fault_nanos;
+    while (scheduler_.now() < end && oracle_.violations().empty()) {
+      scheduler_.RunFor(random_.Between(20, 400) * kMillisecond);
+      InjectFault();
+      ReviveMembers(false);
+      CompareDumps();
+    }
+    if (oracle_.violations().empty()) Converge();
+    return Summary();
+  }
+
+ private:
+  void Trace(const std::string& what) {
+    if (options_.trace) {
+      std::cerr << "[" << scheduler_.now() / kMillisecond << " ms] " << what << "\n";
+    }
+  }
+
+  std::unique_ptr<dledger::StateMachine> MakeStore(int member, FileSystem* fs) {
+    auto layout = dledger::ReadLayout(fs, "/data/store");
+    CHECK(layout.ok()) << layout.status();
+    store::LogMessageStoreOptions options;
+    options.dir = layout->generation;
+    options.state_dir = StrCat(state_root_, "/n", member);
+    options.flush_state_at_close = false;
+    options.flush_interval_ms = 500;
+    options.index_slots = 64;
+    options.index_entries = 256;
+    options.queue_entries_per_file = 64;
+    // More than are stored until the last try of a send comes, less than a run stores.
+    // Enough for what is repeated within some seconds; retention keeps what they are known by.
+    options.dedupe_messages = 600;
+    options.dedupe_window_ms = 60'000;
+    auto read = scheduler_.NewRunner(StrCat("n", member, " read"));
+    auto flush = scheduler_.NewRunner(StrCat("n", member, " flush"));
+    auto opened =
+        store::LogMessageStore::Open(options, fs, scheduler_.clock(), read.get(), flush.get());
+    CHECK(opened.ok()) << "member " << member << ": " << opened.status();
+    auto watched = std::make_unique<WatchedStore>(
+        WatchedStore::Oracles{&oracle_, &waiting_oracle_, &shown_}, member, scheduler_.clock(),
+        WatchedStore::Runners{std::move(read), std::move(flush),
+                              scheduler_.NewRunner(StrCat("n", member, " timer"))},
+        std::move(*opened), [this](const std::string& record) { AnswerCheck(record); }, kLogBytes);
+    stores_[member] = watched->store();
+    return watched;
+  }
+
+  void StartMember(int member) {
+    const absl::Status started = cluster_->Start(member);
+    if (!started.ok()) {
+      stores_.erase(member);
+      oracle_.Complain(StrCat("member ", member, " does not start: ", Message(started)));
+      return;
+    }
+    stores_[member]->Attach(cluster_->replica(member));
+  }
+
+  void CrashMember(int member, SimCluster::End end) {
+    stores_.erase(member);
+    ++lives_[member];
+    cluster_->Crash(member, end);
+    EndCallsTo(member);
+  }
+
+  // ---- Clients. A call to a member that dies ends as unknown.
+
+  struct Call {
+    int member = 0;
+    bool over = false;
+    std::function<void()> on_lost;
+  };
+
+  std::shared_ptr<Call> NewCall(int member, std::function<void()> on_lost) {
+    auto call = std::make_shared<Call>(Call{member, false, std::move(on_lost)});
+    calls_.push_back(call);
+    if (calls_.size() > 1000) std::erase_if(calls_, [](const auto& c) { return c->over; });
+    return call;
+  }
+
+  // True for the first of answer and loss.
+  static bool End(const std::shared_ptr<Call>& call) { return !std::exchange(call->over, true); }
+
+  void EndCallsTo(int member) {
+    for (const std::shared_ptr<Call>& call : std::exchange(calls_, {})) {
+      if (call->member == member) {
+        if (End(call)) call->on_lost();
+      } else if (!call->over) {
+        calls_.push_back(call);
+      }
+    }
+  }
+
+  // Mostly the leader, sometimes anyone: stale routes are normal.
+  std::optional<int> PickMember() {
+    int member = cluster_->ServingLeader();
+    if (member < 0 || random_.Chance(0.1)) {
+      member = static_cast<int>(random_.Below(cluster_->size()));
+    }
+    if (!stores_.count(member)) return std::nullopt;
+    return member;
+  }
+
+  // Nothing any more once the run is over.
+  void After(int64_t nanos, TaskRunner::Task task) {
+    if (clients_ != nullptr) clients_->RunAfter(nanos, std::move(task));
+  }
+
+  bool CreateTopic(const std::string& name, store::TopicType type) {
+    bool created = false;
+    return scheduler_.RunUntil(
+        [&] {
+          if (created) return true;
+          const int leader = cluster_->ServingLeader();
+          if (leader < 0 || creating_) return false;
+          creating_ = true;
+          store::TopicConfig topic;
+          topic.name = name;
+          topic.type = type;
+          topic.read_queues = topic.write_queues = kQueues;
+          stores_[leader]->UpdateTopic(topic, [&](absl::Status status) {
+            created = status.ok();
+            creating_ = false;
+          });
+          return false;
+        },
+        60 * kSecond);
+  }
+
+  bool CreateGroup() {
+    bool created = false;
+    bool creating = false;
+    return scheduler_.RunUntil(
+        [&] {
+          if (created) return true;
+          const int leader = cluster_->ServingLeader();
+          if (leader < 0 || creating) return false;
+          creating = true;
+          store::GroupConfig group;
+          group.name = kGroup;
+          group.orderly = orderly_;
+          group.retry_max_times = retries_;
+          group.retry_policy.delays_ms = {0, 400};
+          stores_[leader]->UpdateGroup(group, [&](absl::Status status) {
+            created = status.ok();
+            creating = false;
+          });
+          return false;
+        },
+        60 * kSecond);
+  }
+
+  // ---- Sends. One of unknown outcome is repeated as the same message, as clients do; so is one
+  // now and then that was answered.
+
+  struct Send {
+    store::NewMessage message;
+    int tries = 0;
+    bool may_be_stored = false;
+    // The first answer; null: refused, or given up.
+    std::function<void(const store::SendResult*)> done;
+  };
+
+  using Sent = absl::StatusOr<std::vector<store::SendResult>>;
+
+  void Try(const std::shared_ptr<Send>& send) {
+    const std::optional<int> member = PickMember();
+    if (!member) return After(50 * kMillisecond, [=, this] { TryAgain(send); });
+    ++send->tries;
+    auto call = NewCall(*member, [=, this] {
+      send->may_be_stored = true;
+      TryAgain(send);
+    });
+    std::vector<store::NewMessage> one;
+    one.push_back(send->message);
+    stores_[*member]->Send(std::move(one), dledger::AckLevel::kMajorityDisk,
+                           [=, this](const Sent& sent) {
+                             if (End(call)) OnSent(send, sent);
+                           });
+  }
+
+  void OnSent(const std::shared_ptr<Send>& send, const Sent& sent) {
+    if (sent.ok()) {
+      if (sent->at(0).repeated) ++repeats_;
+      send->done(&sent->at(0));
+      if (!random_.Chance(0.02)) return;
+      After(random_.Between(0, 3'000) * kMillisecond,
+            [=, this, first = sent->at(0)] { SendOnceMore(send, first); });
+    } else if (store::ReasonOf(sent.status()) == store::Reason::kUnknownOutcome) {
+      send->may_be_stored = true;
+      TryAgain(send);
+    } else if (send->may_be_stored) {
+      TryAgain(send);
+    } else {
+      if (send->message.topic == kTopic) oracle_.OnSendRefused(send->message.body);
+      send->done(nullptr);
+    }
+  }
+
+  void TryAgain(const std::shared_ptr<Send>& send) {
+    if (draining_ || send->tries >= 20) return send->done(nullptr);
+    After(random_.Between(1, 200) * kMillisecond, [=, this] {
+      // Some clients stamp each try.
+      if (random_.Chance(0.5)) send->message.born_ms = scheduler_.clock()->WallMillis();
+      Try(send);
+    });
+  }
+
+  // Its client never got the answer.
+  void SendOnceMore(const std::shared_ptr<Send>& send, const store::SendResult& first) {
+    const std::optional<int> member = PickMember();
+    if (!member || draining_) return;
+    auto call = NewCall(*member, [] {});
+    stores_[*member]->Send(
+        {send->message}, dledger::AckLevel::kMajorityDisk, [=, this](const Sent& sent) {
+          if (!End(call) || !sent.ok()) return;
+          const store::SendResult& again = sent->at(0);
+          if (again.repeated) ++repeats_;
+          if (!again.repeated || again.position != first.position || again.queue != first.queue ||
+              again.offset != first.offset || again.recall_handle != first.recall_handle ||
+              again.transaction_id != first.transaction_id) {
+            oracle_.Complain(StrCat(send->message.body, " was stored at ", first.position,
+                                    ", and sent again it is answered with ", again.position,
+                                    again.repeated ? ", repeated" : ", as a new one"));
+          }
+        });
+  }
+
+  void Produce(int producer, int number) {
+    if (draining_) return;
+    const std::string body = StrCat("p", producer, "-", number);
+    oracle_.OnSendBegun(body);
+    auto send = std::make_shared<Send>();
+    store::NewMessage& message = send->message;
+    message.topic = kTopic;
+    message.body = body;
+    message.message_id = body;
+    message.client_id = StrCat("producer-", producer);
+    message.tag = number % 2 == 0 ? "even" : "odd";
+    message.keys = {body};
+    if (orderly_) message.message_group = StoreOracle::MessageGroupOf(body);
+    message.born_ms = scheduler_.clock()->WallMillis();
+    message.born_host = "127.0.0.1";
+    send->done = [=, this](const store::SendResult* sent) {
+      if (sent != nullptr) oracle_.OnSendAcknowledged(body, sent->queue, sent->offset);
+      After(random_.Between(1, 40) * kMillisecond, [=, this] { Produce(producer, number + 1); });
+    };
+    Try(send);
+  }
+
+  // ---- Messages that wait
+
+  store::NewMessage Waiting(const char* topic, store::TopicType type, const std::string& body) {
+    store::NewMessage message;
+    message.topic = topic;
+    message.type = type;
+    message.body = message.message_id = body;
+    message.client_id = "waiting";
+    message.born_ms = scheduler_.clock()->WallMillis();
+    message.born_host = "127.0.0.1";
+    return message;
+  }
+
+  void SendWaiting(store::NewMessage message, std::function<void(const store::SendResult*)> then) {
+    auto send = std::make_shared<Send>();
+    const std::string body = message.body;
+    send->message = std::move(message);
+    send->done = [=, this](const store::SendResult* sent) {
+      if (sent != nullptr) waiting_oracle_.OnAcknowledged(body);
+      then(sent);
+    };
+    Try(send);
+  }
+
+  void Delay(int number) {
+    if (draining_) return;
+    After(random_.Between(5, 80) * kMillisecond, [=, this] { Delay(number + 1); });
+    store::NewMessage message = Waiting(kDelayTopic, store::TopicType::kDelay, StrCat("d", number));
+    message.deliver_ms = message.born_ms + random_.Between(0, 3'000);
+    waiting_oracle_.OnDelayedBegun(message.body, message.deliver_ms);
+    const bool recall = random_.Chance(0.3);
+    const int64_t recall_after = random_.Between(0, 3'000) * kMillisecond;
+    SendWaiting(message, [=, this, body = message.body](const store::SendResult* sent) {
+      if (sent == nullptr || !recall || sent->recall_handle.empty()) return;
+      After(recall_after, [=, this, handle = sent->recall_handle] { Recall(body, handle); });
+    });
+  }
+
+  void Recall(const std::string& body, const std::string& handle) {
+    const std::optional<int> member = PickMember();
+    if (!member) return;
+    waiting_oracle_.OnRecallBegun(body);
+    auto call = NewCall(*member, [] {});
+    stores_[*member]->waiting().Recall(kDelayTopic, handle,
+                                       [=, this](const absl::StatusOr<std::string>& recalled) {
+                                         if (!End(call) || !recalled.ok()) return;
+                                         waiting_oracle_.OnRecalled(body);
+                                       });
+  }
+
+  // What its producer means to do with it, whenever and however often it is asked.
+  static bool MeansToCommit(std::string_view body) { return body.back() % 2 == 0; }
+
+  void Transact(int number) {
+    if (draining_) return;
+    After(random_.Between(5, 80) * kMillisecond, [=, this] { Transact(number + 1); });
+    store::NewMessage message =
+        Waiting(kTransactionTopic, store::TopicType::kTransaction, StrCat("x", number));
+    message.check_immunity_ms = random_.Between(100, 2'000);
+    waiting_oracle_.OnHalfBegun(message.body, MeansToCommit(message.body));
+    const bool forgotten = random_.Chance(0.3);  // its producer is asked then
+    const int64_t after = random_.Between(0, 1'000) * kMillisecond;
+    SendWaiting(message, [=, this, body = message.body](const store::SendResult* sent) {
+      if (sent == nullptr || forgotten) return;
+      After(after, [=, this, id = sent->transaction_id] { EndTransaction(body, id); });
+    });
+  }
+
+  void EndTransaction(const std::string& body, const std::string& id) {
+    const std::optional<int> member = PickMember();
+    if (!member) return;
+    stores_[*member]->waiting().EndTransaction(
+        kTransactionTopic, body, id, MeansToCommit(body), [=, this](const absl::Status& ended) {
+          const auto reason = store::ReasonOf(ended);
+          if (reason == store::Reason::kInvalidTransactionId ||
+              reason == store::Reason::kMessageNotFound) {
+            oracle_.Complain(StrCat("the end of ", body, " was refused: ", Message(ended)));
+          }
+        });
+  }
+
+  void AnswerCheck(const std::string& record) {
+    const auto half = store::ParseRecord(record);
+    CHECK(half.ok()) << half.status();
+    const std::string body(half->body);
+    const std::string id = store::EncodeTransactionId(kTransactionTopic, half->unique_key(),
+                                                      store::HalfRef{half->physical_offset});
+    After(random_.Between(0, 50) * kMillisecond, [=, this] { EndTransaction(body, id); });
+  }
+
+  void Consume() {
+    const std::optional<int> member = PickMember();
+    if (!member) return After(50 * kMillisecond, [this] { Consume(); });
+    auto again = [this] { After(random_.Between(5, 100) * kMillisecond, [this] { Consume(); }); };
+    const int64_t asked_at = scheduler_.clock()->MonotonicMillis();
+    store::ReceiveRequest request;
+    request.group = kGroup;
+    request.topic = kTopic;
+    if (!draining_ && random_.Chance(0.2)) request.filter.tags = {"even", "odd"};
+    request.max_messages = static_cast<int32_t>(random_.Between(1, 16));
+    request.invisible_ms = random_.Between(1'000, 5'000);
+    const int64_t invisible_ms = request.invisible_ms;
+    auto call = NewCall(*member, again);
+    stores_[*member]->Receive(std::move(request), [=, this, at = *member, life = lives_[*member]](
+                                                      absl::StatusOr<store::ReceiveResult> r) {
+      if (!End(call)) return;
+      if (r.ok()) {
+        for (const store::Delivery& delivery : r->deliveries) {
+          if (delivery.offset < stores_[at]->Range(kTopic, delivery.queue)->min) ++kept_delivered_;
+          oracle_.OnDelivered(delivery, BodyOf(delivery.record), asked_at,
+                              scheduler_.clock()->MonotonicMillis(), invisible_ms);
+        }
+        // Acks begin later: what this answer's first message waits for it does not give itself.
+        if (orderly_) oracle_.OnDeliveredInOrder(r->deliveries);
+        for (const store::Delivery& delivery : r->deliveries) Settle(delivery);
+      }
+      again();
+    });
+  }
+
+  // Acks most, gives some back or up, forgets a few.
+  void Settle(const store::Delivery& delivery) {
+    const double chance = static_cast<double>(random_.Below(1000)) / 1000;
+    if (!draining_ && chance > 0.95) return;
+    After(random_.Between(0, draining_ ? 5 : 200) * kMillisecond, [=, this] {
+      if (!draining_ && chance > 0.93) return Forward(delivery);
+      SettleNow(delivery, draining_ || chance < 0.85);
+    });
+  }
+
+  void Forward(const store::Delivery& delivery) {
+    const std::optional<int> member = PickMember();
+    if (!member) return;
+    oracle_.OnForwardBegun(delivery.queue, delivery.offset);
+    auto call = NewCall(*member, [] {});
+    stores_[*member]->dead_letters().Forward(kGroup, kTopic, delivery.receipt_handle,
+                                             [=](const absl::Status&) { End(call); });
+  }
+
+  // Again and again from the front, by anybody: what was sent back is passed over.
+  void Redrive() {
+    if (draining_) return;
+    After(random_.Between(100, 1'000) * kMillisecond, [this] { Redrive(); });
+    const std::optional<int> member = PickMember();
+    if (!member) return;
+    store::RedriveRequest request;
+    request.group = kGroup;
+    request.max_messages = static_cast<int32_t>(random_.Between(1, 8));
+    auto call = NewCall(*member, [] {});
+    stores_[*member]->dead_letters().Redrive(
+        std::move(request), [=](const absl::StatusOr<store::RedriveResult>&) { End(call); });
+  }
+
+  void SettleNow(const store::Delivery& delivery, bool ack) {
+    const std::optional<int> member = PickMember();
+    if (!member) return;
+    auto call = NewCall(*member, [] {});
+    if (ack) {
+      oracle_.OnAckBegun(delivery.queue, delivery.offset);
+      stores_[*member]->Ack(kGroup, kTopic, {delivery.receipt_handle},
+                            [=, this](std::vector<absl::Status> statuses) {
+                              if (!End(call) || !statuses[0].ok()) return;
+                              oracle_.OnAckAcknowledged(delivery.queue, delivery.offset,
+                                                        scheduler_.clock()->MonotonicMillis());
+                            });
+      return;
+    }
+    oracle_.OnNackBegun(delivery.queue, delivery.offset);
+    if (random_.Chance(0.5)) {
+      return stores_[*member]->Nack(kGroup, kTopic, delivery.receipt_handle, std::nullopt,
+                                    [=](const absl::StatusOr<std::string>&) { End(call); });
+    }
+    stores_[*member]->ChangeInvisible(kGroup, kTopic, delivery.receipt_handle,
+                                      random_.Between(0, 500),
+                                      [=](absl::StatusOr<std::string>) { End(call); });
+  }
+
+  // ---- Faults
+
+  void InjectFault() {
+    const int member = static_cast<int>(random_.Below(cluster_->size()));
+    const int leader = cluster_->ServingLeader();
+    // Most bugs need the leader.
+    const int victim = leader >= 0 && random_.Chance(0.5) ? leader : member;
+    const uint64_t kind = random_.Below(10);
+    if (kind < 3) return;  // quiet phases find bugs too
+    ++faults_;
+    switch (kind) {
+      case 3:
+      case 4: {
+        if (!stores_.count(victim)) return;
+        const bool power = options_.power_loss && random_.Chance(0.5);
+        Trace(StrCat(power ? "power loss of n" : "kill of n", victim));
+        CrashMember(victim, power ? SimCluster::End::kPowerLoss : SimCluster::End::kKill);
+        down_until_[victim] = scheduler_.now() + random_.Between(100, 4'000) * kMillisecond;
+        return;
+      }
+      case 5:
+        Trace(StrCat("n", victim, " is cut off"));
+        cluster_->Isolate({victim});
+        return;
+      case 6: {
+        dledger::LinkFaults faults;
+        faults.drop = random_.Chance(0.5) ? 0.1 : 0;
+        faults.duplicate = random_.Chance(0.5) ? 0.1 : 0;
+        faults.reorder = random_.Chance(0.5) ? 0.1 : 0;
+        faults.max_delay_nanos = random_.Between(0, 20) * kMillisecond;
+        Trace("bad links");
+        cluster_->network().SetFaults(faults);
+        return;
+      }
+      case 7:
+        Trace(StrCat("n", victim, " is stopped for a while"));
+        cluster_->Pause(victim, random_.Between(100, 2'000) * kMillisecond);
+        return;
+      case 8:
+        Trace(StrCat("the disk of n", victim, " hangs"));
+        cluster_->PauseDisk(victim, random_.Between(50, 1'500) * kMillisecond);
+        return;
+      default:
+        Trace("the network heals");
+        cluster_->HealNetwork();
+        return;
+    }
+  }
+
+  void ReviveMembers(bool all) {
+    for (int i = 0; i < cluster_->size(); ++i) {
+      if (stores_.count(i)) {
+        const absl::Status failure = cluster_->failure(i);
+        if (!failure.ok()) {
+          oracle_.Complain(StrCat("member ", i, " stopped by itself: ", Message(failure)));
+        }
+        continue;
+      }
+      if (!all && scheduler_.now() < down_until_[i]) continue;
+      Trace(StrCat("n", i, " starts"));
+      StartMember(i);
+    }
+  }
+
+  // Members that applied equally far are equal. Looked at when it happens to be so.
+  void CompareDumps() {
+    std::map<LogIndex, std::pair<int, std::string>> dumps;
+    for (const auto& [member, store] : stores_) {
+      if (!random_.Chance(0.3) && !draining_) continue;
+      auto dump = store->DumpState();
+      if (!dump.ok()) continue;
+      auto [known, is_new] = dumps.emplace(store->AppliedIndex(), std::make_pair(member, *dump));
+      if (!is_new && known->second.second != *dump) {
+        oracle_.Complain(StrCat("members ", known->second.first, " and ", member,
+                                " differ at applied index ", known->first));
+      }
+    }
+  }
+
+  // ---- The end
+
+  bool AllDrained() {
+    const int leader = cluster_->ServingLeader();
+    if (leader < 0) return false;
+    const LogIndex applied = stores_[leader]->AppliedIndex();
+    for (const auto& [member, store] : stores_) {
+      if (store->AppliedIndex() != applied) return false;
+    }
+    const store::WaitingMessages& waiting = stores_[leader]->waiting();
+    if (waiting.Timers().pending > 0 || waiting.OpenTransactions() > 0) return false;
+    auto rows = stores_[leader]->GroupProgress(kGroup);
+    if (!rows.ok() || rows->size() != kQueues) return false;
+    for (const store::QueueProgress& row : *rows) {
+      if (row.commit_offset != row.max_offset) return false;
+    }
+    return true;
+  }
+
+  void Converge() {
+    Trace("faults stop");
+    cluster_->HealNetwork();
+    ReviveMembers(true);
+    draining_ = true;
+    if (cluster_->AwaitLeader(30 * kSecond) < 0) {
+      oracle_.Complain("no leader within 30 s after all faults had stopped");
+      return;
+    }
+    // Looked at now and then: reading all progress after each task would take most of the run.
+    bool drained = false;
+    for (int i = 0; i < 600 && !drained; ++i) {
+      scheduler_.RunFor(200 * kMillisecond);
+      drained = AllDrained();
+    }
+    if (!drained) {
+      oracle_.Complain(
+          "not all was consumed and applied within 120 s after all faults had stopped");
+      return;
+    }
+    CompareDumps();
+    ReadFinalQueues();
+    oracle_.CheckEnd();
+    CheckWaiting();
+  }
+
+  void CheckWaiting() {
+    std::vector<int> members;
+    for (const auto& [member, store] : stores_) {
+      members.push_back(member);
+      for (const char* topic : {kDelayTopic, kTransactionTopic}) {
+        for (int q = 0; q < kQueues; ++q) ReadAll(member, topic, QueueId(q));
+      }
+      if (store->FindTopic(kWatchedDeadLetterTopic).ok())
+        ReadAll(member, kWatchedDeadLetterTopic, QueueId(0));
+    }
+    waiting_oracle_.CheckEnd(members);
+    for (const std::string& violation : waiting_oracle_.violations()) oracle_.Complain(violation);
+  }
+
+  // The bodies of a queue that have not expired.
+  std::vector<std::string> ReadAll(int member, const char* topic, QueueId queue) {
+    std::vector<std::string> bodies;
+    const store::LogMessageStore& store = *stores_[member];
+    const auto range = store.Range(topic, queue);
+    if (!range.ok()) {
+      oracle_.Complain(StrCat("member ", member, ": ", Message(range.status())));
+      return bodies;
+    }
+    for (QueueOffset next = range->min; next < range->max;) {
+      const auto records = store.Pull(topic, queue, next, 256, 1 << 20);
+      if (!records.ok() || records->empty()) {
+        oracle_.Complain(StrCat("member ", member, " topic ", topic, " queue ", queue,
+                                " cannot be read at ", next, ": ", Message(records.status())));
+        break;
+      }
+      for (const std::string& record : *records) bodies.push_back(BodyOf(record));
+      next = next + static_cast<int64_t>(records->size());
+    }
+    return bodies;
+  }
+
+  void ReadFinalQueues() {
+    for (const auto& [member, store] : stores_) {
+      for (int q = 0; q < kQueues; ++q) {
+        const auto range = store->Range(kTopic, QueueId(q));
+        if (!range.ok()) continue;  // complained about by ReadAll
+        oracle_.OnFinalQueue(member, QueueId(q), range->min, ReadAll(member, kTopic, QueueId(q)));
+      }
+    }
+  }
+
+  SimulationResult Summary() {
+    SimulationResult result;
+    result.violations = oracle_.violations();
+    result.acknowledged = oracle_.acknowledged();
+    result.unknown = oracle_.unknown();
+    result.waited = waiting_oracle_.acknowledged();
+    result.consumed = oracle_.acked();
+    result.redelivered = oracle_.redelivered();
+    result.dead_lettered = oracle_.dead_lettered();
+    result.redriven = oracle_.redriven();
+    result.expired = oracle_.expired();
+    result.kept_delivered = kept_delivered_;
+    result.faults = faults_;
+    result.repeats = repeats_;
+    for (int i = 0; i < cluster_->size(); ++i) {
+      if (!cluster_->running(i)) continue;
+      result.terms = std::max(result.terms, cluster_->replica(i)->Status()->term.value());
+    }
+    result.tasks = scheduler_.tasks_run();
+    result.fingerprint = oracle_.fingerprint() ^ (scheduler_.tasks_run() << 1) ^
+                         static_cast<uint64_t>(scheduler_.now());
+    return result;
+  }
+
+  const SimulationOptions options_;
+  SimScheduler scheduler_;
+  Random random_;
+  StoreOracle oracle_;
+  WaitingOracle waiting_oracle_;
+  std::set<std::pair<int, LogPosition>> shown_;
+  std::string state_root_;
+  std::unique_ptr<SimCluster> cluster_;
+  std::unique_ptr<SimTaskRunner> clients_;
+  std::map<int, store::LogMessageStore*> stores_;  // of members that run
+  std::map<int, int> lives_;
+  std::vector<int64_t> down_until_;
+  std::vector<std::shared_ptr<Call>> calls_;
+  bool creating_ = false;
+  bool draining_ = false;
+  bool orderly_ = false;  // each producer is a message group; the consumers are an orderly group
+  int32_t retries_ = 16;  // of the consumers' group
+  int faults_ = 0;
+  size_t repeats_ = 0;  // sends that were answered as repetitions
+  size_t kept_delivered_ = 0;
+};
+
+}  // namespace
+
+SimulationResult RunSimulation(const SimulationOptions& options) {
+  return Simulation(options).Run();
+}
+
+}  // namespace raftmq::sim

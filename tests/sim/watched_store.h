@@ -1,0 +1,182 @@
+// WatchedStore: a member's real store in a simulation, with every applied entry shown to the oracle
+// first, and the broker's schedulers over it.
+//
+// Single-threaded, like the simulation.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/numbers.h"
+#include "broker/dead_letter_scheduler.h"
+#include "broker/retention_scheduler.h"
+#include "broker/timer_scheduler.h"
+#include "broker/transaction_checker.h"
+#include "dledger/state_machine.h"
+#include "glog/logging.h"
+#include "store/commands.h"
+#include "store/log_message_store.h"
+#include "store/message_properties.h"
+#include "store/message_record.h"
+#include "store/names.h"
+#include "tests/sim/sim_scheduler.h"
+#include "tests/sim/store_oracle.h"
+#include "tests/sim/waiting_oracle.h"
+
+namespace raftmq::sim {
+
+// What the oracles are told of.
+inline constexpr char kWatchedTopic[] = "T";
+inline constexpr char kWatchedDelayTopic[] = "D";
+inline constexpr char kWatchedTransactionTopic[] = "X";
+inline constexpr char kWatchedGroup[] = "G";
+inline constexpr char kWatchedDeadLetterTopic[] = "%DLQ%G";
+
+// What a dead letter says of itself.
+inline StoreOracle::DeadLetter DeadLetterOf(const store::RecordView& record) {
+  const auto number = [&](std::string_view name) {
+    int64_t value = -1;
+    CHECK(absl::SimpleAtoi(std::string(record.properties.Get(name)), &value)) << name;
+    return value;
+  };
+  StoreOracle::DeadLetter dead;
+  dead.origin = {QueueId(static_cast<int32_t>(number(store::property::kDlqOriginQueueId))),
+                 QueueOffset(number(store::property::kDlqOriginOffset))};
+  dead.body = std::string(record.body);
+  dead.reason = std::string(record.properties.Get(store::property::kDlqReason));
+  dead.attempts = record.reconsume_times;
+  return dead;
+}
+
+class WatchedStore final : public dledger::StateMachine, public store::ArrivalListener {
+ public:
+  struct Runners {
+    std::unique_ptr<SimTaskRunner> read;
+    std::unique_ptr<SimTaskRunner> flush;
+    std::unique_ptr<SimTaskRunner> timer;
+  };
+
+  // Told of what members apply; `shown`: which member was seen to apply which record, since a
+  // restarted one applies some again.
+  struct Oracles {
+    StoreOracle* store = nullptr;
+    WaitingOracle* waiting = nullptr;
+    std::set<std::pair<int, LogPosition>>* shown = nullptr;
+  };
+
+  // `log_bytes`: what retention leaves.
+  WatchedStore(Oracles oracles, int member, Clock* clock, Runners runners,
+               std::unique_ptr<store::LogMessageStore> store, broker::TransactionChecker::Ask ask,
+               int64_t log_bytes)
+      : oracles_(oracles),
+        member_(member),
+        clock_(clock),
+        runners_(std::move(runners)),
+        timers_({.max_batch = 8}, &store->waiting(), clock, runners_.timer.get()),
+        transactions_({.check_max = 1'000, .check_interval_ms = 1'000}, &store->waiting(), clock,
+                      runners_.timer.get(), runners_.read.get(), std::move(ask)),
+        dead_letters_({.max_batch = 4}, &store->dead_letters(), clock, runners_.timer.get(),
+                      [](const std::string&, const std::string&) {}),
+        retention_({.limits = {.max_bytes = log_bytes}, .check_ms = 500}, &store->retention(),
+                   clock, runners_.timer.get()),
+        store_(std::move(store)) {
+    store_->SetArrivalListener(this);
+  }
+
+  store::LogMessageStore* store() { return store_.get(); }
+
+  LogIndex DurableAppliedIndex() const override { return store_->DurableAppliedIndex(); }
+  LogIndex ReplayAfter() const override { return store_->ReplayAfter(); }
+  LogIndex NeedsEntriesAfter() const override { return store_->NeedsEntriesAfter(); }
+  absl::Status Apply(std::span<const dledger::CommittedEntry> entries) override {
+    for (const dledger::CommittedEntry& entry : entries) {
+      oracles_.store->OnApplied(member_, entry);
+      if (entry.type == dledger::FrameType::kRecords) ShowRecords(entry.body);
+      if (entry.type == dledger::FrameType::kCommands) ShowCommands(entry.body);
+    }
+    return store_->Apply(entries);
+  }
+  void BeginLeadership(Term term) override {
+    oracles_.store->OnLeader(member_, term);
+    store_->BeginLeadership(term);
+    SetLeading(true);
+  }
+  void EndLeadership() override {
+    store_->EndLeadership();
+    SetLeading(false);
+  }
+  void OnArrival(const std::string& topic, QueueId, QueueOffset) override {
+    if (topic == store::kTimerTopic) timers_.OnTimersApplied();
+    if (topic == store::kHalfTopic) transactions_.OnHalfMessagesApplied();
+  }
+  void OnEarlierFinalLease() override { dead_letters_.OnEarlierFinalLease(); }
+
+ private:
+  void SetLeading(bool leads) {
+    runners_.timer->Post([this, leads] {
+      timers_.SetLeading(leads);
+      transactions_.SetLeading(leads);
+      dead_letters_.SetLeading(leads);
+      retention_.SetLeading(leads);
+    });
+  }
+
+  // A restarted member applies some entries again.
+  void ShowRecords(std::string_view records) {
+    while (!records.empty()) {
+      const auto bytes = store::TakeRecord(&records);
+      CHECK(bytes.ok()) << bytes.status();
+      const auto record = store::ParseRecord(*bytes);
+      CHECK(record.ok()) << record.status();
+      const std::string body(record->body);
+      const std::string_view settles = record->properties.Get(store::property::kSettles);
+      if (settles.substr(0, 2) == "R:") {
+        oracles_.store->OnRedriveApplied(std::string(settles), record->physical_offset, body);
+      }
+      if (!oracles_.shown->emplace(member_, record->physical_offset).second) continue;
+      if (record->topic == kWatchedTopic) {
+        oracles_.store->OnMessageApplied(member_, record->queue_id, record->queue_offset, body);
+      } else if (record->topic == kWatchedDelayTopic || record->topic == kWatchedTransactionTopic) {
+        oracles_.waiting->OnApplied(member_, body, record->store_timestamp_ms);
+      } else if (record->topic == kWatchedDeadLetterTopic) {
+        const StoreOracle::DeadLetter dead = DeadLetterOf(*record);
+        oracles_.store->OnDeadLetterApplied(dead.origin.first, dead.origin.second,
+                                            clock_->MonotonicMillis());
+        oracles_.store->OnDeadLetter(member_, dead);
+      }
+    }
+  }
+
+  void ShowCommands(std::string_view body) {
+    const auto commands = store::SplitCommands(body);
+    CHECK(commands.ok()) << commands.status();
+    for (const std::string_view bytes : *commands) {
+      const auto command = store::ParseCommand(bytes);
+      CHECK(command.ok()) << command.status();
+      const auto* grant = std::get_if<store::Grant>(&command->body);
+      if (grant == nullptr || grant->group != kWatchedGroup || grant->topic != kWatchedTopic)
+        continue;
+      for (const store::GrantItem& item : grant->items) {
+        oracles_.store->OnGrantApplied(item.queue, item.offset);
+      }
+    }
+  }
+
+  const Oracles oracles_;
+  const int member_;
+  Clock* const clock_;
+  Runners runners_;
+  // Outlive the store, which ends what they asked of it when it goes.
+  broker::TimerScheduler timers_;
+  broker::TransactionChecker transactions_;
+  broker::DeadLetterScheduler dead_letters_;
+  broker::RetentionScheduler retention_;
+  std::unique_ptr<store::LogMessageStore> store_;
+};
+
+}  // namespace raftmq::sim
