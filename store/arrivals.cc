@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
-#include "base/strings.h"
-
 namespace raftmq::store {
 
 void ArrivalNotes::Add(std::string_view topic, QueueId queue) {
   if (listener_ == nullptr) return;
-  auto note = notes_.find(ToAbsl(topic));
+  auto note = notes_.find(topic);
   if (note == notes_.end()) note = notes_.try_emplace(std::string(topic)).first;
   std::vector<QueueId>& queues = note->second;
   // Batches go to one queue; Tell removes the repetitions that slip through.

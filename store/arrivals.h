@@ -5,12 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/ids.h"
 #include "store/applied_state.h"
 #include "store/message_store.h"
@@ -32,7 +33,9 @@ class ArrivalNotes {
 
  private:
   ArrivalListener* listener_ = nullptr;
-  absl::flat_hash_map<std::string, std::vector<QueueId>> notes_;
+  // In the order of names: whom it wakes first must not depend on a hash (the simulator replays
+  // it).
+  std::map<std::string, std::vector<QueueId>, std::less<>> notes_;
   std::optional<int64_t> earliest_final_ms_;
   bool final_is_earlier_ = false;
 };

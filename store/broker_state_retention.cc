@@ -64,6 +64,7 @@ std::vector<QueueOffset> BrokerState::InflightBetween(std::string_view topic, Qu
       offsets.push_back(it->first);
     }
   }
+  std::sort(offsets.begin(), offsets.end());
   return offsets;
 }
 

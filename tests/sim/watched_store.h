@@ -82,8 +82,8 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
                       runners_.timer.get(), runners_.read.get(), std::move(ask)),
         dead_letters_({.max_batch = 4}, &store->dead_letters(), clock, runners_.timer.get(),
                       [](const std::string&, const std::string&) {}),
-        retention_({.limits = {.max_bytes = log_bytes}, .check_ms = 500}, &store->retention(),
-                   clock, runners_.timer.get()),
+        retention_({.limits = {.max_bytes = log_bytes}, .hours = {}, .check_ms = 500},
+                   &store->retention(), clock, runners_.timer.get()),
         store_(std::move(store)) {
     store_->SetArrivalListener(this);
   }
