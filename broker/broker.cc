@@ -34,6 +34,7 @@
 #include "broker/registration/namesrv_registration.h"
 #include "broker/registration/namesrv_routes.h"
 #include "broker/renewals.h"
+#include "broker/reply_streams.h"
 #include "broker/retention_scheduler.h"
 #include "broker/timer_scheduler.h"
 #include "broker/transaction_checker.h"
@@ -226,6 +227,7 @@ struct Broker::Parts {
   std::unique_ptr<MessagingHandlers> messaging;
   std::unique_ptr<AdminHandlers> admin;
   std::unique_ptr<ConsumersHandlers> consumers;
+  std::unique_ptr<ReplyStreams> replies;
   std::unique_ptr<NamesrvRegistration> registration;
   // Main lets go of the registration while the timer loop may be using it.
   absl::Mutex registration_mutex;
@@ -436,6 +438,9 @@ void Broker::Parts::MakeServices() {
   consumers_deps.reads = &read_loop;
   consumers = std::make_unique<ConsumersHandlers>(*DelayLevels::Parse(config.messageDelayLevel),
                                                   consumers_deps);
+  ReplyStreams::Options replies_options;
+  replies_options.max_body_bytes = config.maxMessageSize;
+  replies = std::make_unique<ReplyStreams>(replies_options);
 }
 
 void Broker::Parts::ExtendLease(const Renewals::Lease& lease, int64_t extend_ms,
@@ -477,6 +482,7 @@ void Broker::Parts::Serve() {
   server->Add(messaging.get());
   server->Add(admin.get());
   server->Add(consumers.get());
+  server->Add(replies.get());
 }
 
 // On the timer loop.
@@ -702,6 +708,7 @@ absl::Status Broker::Stop() {
   parts.waiters->Abandon(store::Refuse(store::Reason::kStopped, "this member is shutting down"));
   parts.pull_waiters->Close();
   parts.group_members->SetLeading(false);
+  parts.replies->Close();
   parts.peers->BreakOffReceives();
   for (const ClientRecord& client : parts.clients->List("")) {
     if (const std::shared_ptr<TelemetryStream> stream = client.telemetry.lock()) {

@@ -41,7 +41,12 @@ class GrpcBidi final : public BidiStream<In, Out>,
 
   bool Write(Out message) override {
     std::lock_guard lock(mutex_);
-    if (close_requested_ || failed_ || queue_.size() >= kMaxQueued) return false;
+    const size_t bytes = message.ByteSizeLong();
+    if (close_requested_ || failed_ || queue_.size() >= kMaxQueued ||
+        (!queue_.empty() && queued_bytes_ + bytes > kMaxQueuedBytes)) {
+      return false;
+    }
+    queued_bytes_ += bytes;
     queue_.push_back(std::move(message));
     Pump();
     return true;
@@ -57,6 +62,7 @@ class GrpcBidi final : public BidiStream<In, Out>,
 
  private:
   static constexpr size_t kMaxQueued = 1024;
+  static constexpr size_t kMaxQueuedBytes = 16 << 20;
 
   struct Tag final : CqTag {
     Tag(GrpcBidi* s, void (GrpcBidi::*m)(bool)) : stream(s), method(m) {}
@@ -100,10 +106,12 @@ class GrpcBidi final : public BidiStream<In, Out>,
   void Pump() {
     if (busy_ || close_sent_) return;
     if (failed_) queue_.clear();
+    if (queue_.empty()) queued_bytes_ = 0;
     if (!queue_.empty()) {
       busy_ = true;
       const Out next = std::move(queue_.front());
       queue_.pop_front();
+      queued_bytes_ -= next.ByteSizeLong();
       stream_.Write(next, &written_);
     } else if (close_requested_) {
       busy_ = close_sent_ = true;
@@ -140,6 +148,7 @@ class GrpcBidi final : public BidiStream<In, Out>,
 
   std::mutex mutex_;
   std::deque<Out> queue_;
+  size_t queued_bytes_ = 0;
   absl::Status close_status_;
   bool busy_ = false;
   bool failed_ = false;

@@ -9,6 +9,7 @@
 #include "broker/consumers_service.h"
 #include "broker/grpc_calls.h"
 #include "broker/messaging_service.h"
+#include "broker/replies_service.h"
 
 namespace raftmq::broker {
 
@@ -30,6 +31,7 @@ class GrpcBinding {
 std::unique_ptr<GrpcBinding> BindMessaging(GrpcServerState* server, MessagingService* service);
 std::unique_ptr<GrpcBinding> BindAdmin(GrpcServerState* server, AdminService* service);
 std::unique_ptr<GrpcBinding> BindConsumers(GrpcServerState* server, ConsumersService* service);
+std::unique_ptr<GrpcBinding> BindReplies(GrpcServerState* server, RepliesService* service);
 
 class HealthBinding : public GrpcBinding {
  public:

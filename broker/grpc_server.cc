@@ -140,6 +140,11 @@ void GrpcServer::Add(ConsumersService* service) {
   impl_->builder.RegisterService(impl_->bindings.back()->service());
 }
 
+void GrpcServer::Add(RepliesService* service) {
+  impl_->bindings.push_back(BindReplies(&impl_->state, service));
+  impl_->builder.RegisterService(impl_->bindings.back()->service());
+}
+
 absl::Status GrpcServer::Start(EventLoop* accept_loop) {
   grpc::ServerBuilder& builder = impl_->builder;
   const GrpcServerOptions& options = impl_->options;

@@ -18,6 +18,7 @@
 #include "broker/admin_service.h"
 #include "broker/consumers_service.h"
 #include "broker/messaging_service.h"
+#include "broker/replies_service.h"
 
 namespace grpc {
 class CompletionQueue;
@@ -61,6 +62,7 @@ class GrpcServer {
   void Add(MessagingService* service);
   void Add(AdminService* service);
   void Add(ConsumersService* service);
+  void Add(RepliesService* service);
 
   // Serves. New connections are accepted on `accept_loop`, where nothing else may wait.
   absl::Status Start(EventLoop* accept_loop);

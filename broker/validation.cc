@@ -198,6 +198,11 @@ absl::Status CheckSend(const v2::SendMessageRequest& request, const Limits& limi
 }
 
 bool IsSystemProperty(std::string_view name) {
+  for (const std::string_view free : {store::property::kCorrelationId,
+                                      store::property::kMessageReplyToClient,
+                                      store::property::kMessageTtl}) {
+    if (name == free) return false;
+  }
   return store::IsReservedProperty(name) || name == store::property::kTraceContext ||
          name == store::property::kBornHost || name == store::property::kCrc32;
 }

@@ -42,7 +42,8 @@ absl::Status CheckGroup(const v2::Resource& group);
 absl::Status CheckSend(const v2::SendMessageRequest& request, const Limits& limits);
 
 // Whether a property's name is taken: RocketMQ's reserved ones, and those that a record keeps
-// system properties under.
+// system properties under. Not taken are the three that make a message a request, which its
+// consumers see: CORRELATION_ID, REPLY_TO_CLIENT, TTL.
 bool IsSystemProperty(std::string_view name);
 
 // What kind of message this is. Its fields decide, as in RocketMQ: transaction, then a delivery

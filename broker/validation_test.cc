@@ -113,6 +113,13 @@ const SendCase kSendCases[] = {
     {"a reserved property name",
      [](auto* r) { (*First(r)->mutable_user_properties())["UNIQ_KEY"] = "x"; },
      Reason::kIllegalPropertyKey},
+    {"what makes a message a request",
+     [](auto* r) {
+       for (const char* name : {"CORRELATION_ID", "REPLY_TO_CLIENT", "TTL"}) {
+         (*First(r)->mutable_user_properties())[name] = "x";
+       }
+     },
+     std::nullopt},
     {"a property value that cannot be stored",
      [](auto* r) { (*First(r)->mutable_user_properties())["k"] = "a\x02"; },
      Reason::kIllegalPropertyKey},

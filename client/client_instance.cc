@@ -119,6 +119,13 @@ ClientInstance::ConsumersStub* ClientInstance::ConsumersStubAt(const std::string
   return stub.get();
 }
 
+ClientInstance::RepliesStub* ClientInstance::RepliesStubAt(const std::string& address) {
+  absl::MutexLock lock(&mu_);
+  std::unique_ptr<RepliesStub>& stub = replies_stubs_[address];
+  if (stub == nullptr) stub = ::raftmq::v1::Replies::NewStub(channels_.Get(address));
+  return stub.get();
+}
+
 void ClientInstance::Ask(const std::string& access_point, const std::string& topic, Answer answer) {
   auto call = std::make_shared<OwnCall<v2::QueryRouteRequest, v2::QueryRouteResponse>>();
   Prepare(&call->context, ask_timeout_ms_);

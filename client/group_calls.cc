@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/strings.h"
 #include "client/grpc_group_calls.h"
-#include "client/received_message.h"
+#include "client/message_conversion.h"
 
 namespace raftmq::client {
 
@@ -217,14 +217,13 @@ void GroupCalls::FillQueue(const MessageQueue& queue, v2::MessageQueue* out) con
 }
 
 void GroupCalls::Pull(const MessageQueue& queue, QueueOffset offset, int32_t max,
-                      const std::string& sub_expression, int64_t suspend_ms, Done<Pulled> done) {
+                      const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done) {
   auto op = std::make_shared<PullOp>();
   op->request.mutable_group()->set_name(consumer_group_);
   FillQueue(queue, op->request.mutable_message_queue());
   op->request.set_offset(offset.value());
   op->request.set_batch_size(max);
-  op->request.mutable_filter_expression()->set_type(v2::TAG);
-  op->request.mutable_filter_expression()->set_expression(sub_expression);
+  *op->request.mutable_filter_expression() = ToFilterExpression(selector);
   if (suspend_ms > 0) {
     *op->request.mutable_long_polling_timeout() = TimeUtil::MillisecondsToDuration(suspend_ms);
   }
@@ -336,6 +335,44 @@ void GroupCalls::SendMessageBack(const MessageQueue& queue, QueueOffset offset, 
         if (!status.ok()) return done(std::move(status));
         done(response.dead_lettered());
       });
+}
+
+void GroupCalls::EndTransaction(const std::string& topic, const std::string& broker_name,
+                                const TransactionEnd& end,
+                                absl::AnyInvocable<void(absl::Status)> done) {
+  v2::EndTransactionRequest request;
+  request.mutable_topic()->set_name(topic);
+  request.set_message_id(end.message_id);
+  request.set_transaction_id(end.transaction_id);
+  request.set_resolution(end.commit ? v2::COMMIT : v2::ROLLBACK);
+  request.set_source(end.asked ? v2::SOURCE_SERVER_CHECK : v2::SOURCE_CLIENT);
+  Call<v2::EndTransactionRequest, v2::EndTransactionResponse>(
+      {topic, broker_name, QueueId(0)}, std::move(request), &ClientInstance::StubAt,
+      &ClientInstance::Stub::PrepareAsyncEndTransaction,
+      [done = std::move(done)](absl::Status status, auto&) mutable { done(std::move(status)); });
+}
+
+void GroupCalls::Recall(const std::string& topic, const std::string& broker_name,
+                        const std::string& handle, Done<std::string> done) {
+  v2::RecallMessageRequest request;
+  request.mutable_topic()->set_name(topic);
+  request.set_recall_handle(handle);
+  Call<v2::RecallMessageRequest, v2::RecallMessageResponse>(
+      {topic, broker_name, QueueId(0)}, std::move(request), &ClientInstance::StubAt,
+      &ClientInstance::Stub::PrepareAsyncRecallMessage,
+      [done = std::move(done)](absl::Status status, v2::RecallMessageResponse& response) mutable {
+        if (!status.ok()) return done(std::move(status));
+        done(response.message_id());
+      });
+}
+
+void GroupCalls::SendReply(const std::string& topic, const std::string& broker_name,
+                           v1::SendReplyRequest request,
+                           absl::AnyInvocable<void(absl::Status)> done) {
+  Call<v1::SendReplyRequest, v1::SendReplyResponse>(
+      {topic, broker_name, QueueId(0)}, std::move(request), &ClientInstance::RepliesStubAt,
+      &ClientInstance::RepliesStub::PrepareAsyncSendReply,
+      [done = std::move(done)](absl::Status status, auto&) mutable { done(std::move(status)); });
 }
 
 void GroupCalls::WatchGroup(const std::string& topic, const std::string& broker_name,

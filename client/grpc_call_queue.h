@@ -1,4 +1,4 @@
-// CallQueue: a completion queue for unary calls and streams of answers, and the one thread,
+// CallQueue: a completion queue for unary calls and streams, and the one thread,
 // "mq-client-cq", that serves it. For sources of client/ only: it includes gRPC.
 //
 // Start may be called from any thread. Destroyed off its own thread, when no call is under way.
@@ -51,6 +51,16 @@ class CallQueue {
     under_way->reader->StartCall(static_cast<Tag*>(under_way));
   }
 
+  // The same for a stream both ways, on which `first` is all that is sent: it stays open until the
+  // server ends it or its context is cancelled.
+  template <typename Request, typename Response>
+  void StartBidi(std::unique_ptr<grpc::ClientAsyncReaderWriter<Request, Response>> stream,
+                 Request first, absl::AnyInvocable<void(Response&)> on_response, Done done) {
+    auto* under_way = new Bidi<Request, Response>(std::move(stream), std::move(first),
+                                                  std::move(on_response), std::move(done));
+    under_way->stream->StartCall(static_cast<Tag*>(under_way));
+  }
+
  private:
   struct Tag {
     explicit Tag(Done done) : done(std::move(done)) {}
@@ -90,6 +100,37 @@ class CallQueue {
     Response response;
     bool reading = false;
     bool finishing = false;
+  };
+
+  template <typename Request, typename Response>
+  struct Bidi final : Tag {
+    Bidi(std::unique_ptr<grpc::ClientAsyncReaderWriter<Request, Response>> call, Request request,
+         absl::AnyInvocable<void(Response&)> on_response, Done done)
+        : Tag(std::move(done)),
+          stream(std::move(call)),
+          first(std::move(request)),
+          on_response(std::move(on_response)) {}
+    bool Proceed(bool ok) override {
+      if (step == kFinishing) return true;
+      if (!ok) {
+        step = kFinishing;
+        stream->Finish(&this->status, static_cast<Tag*>(this));
+      } else if (step == kStarting) {
+        step = kWriting;
+        stream->Write(first, static_cast<Tag*>(this));
+      } else {
+        if (step == kReading) on_response(response);
+        step = kReading;
+        response.Clear();
+        stream->Read(&response, static_cast<Tag*>(this));
+      }
+      return false;
+    }
+    enum { kStarting, kWriting, kReading, kFinishing } step = kStarting;
+    const std::unique_ptr<grpc::ClientAsyncReaderWriter<Request, Response>> stream;
+    const Request first;
+    absl::AnyInvocable<void(Response&)> on_response;
+    Response response;
   };
 
   void Run() {

@@ -25,6 +25,7 @@
 #include "client/grpc_channels.h"
 #include "client/route_cache.h"
 #include "raftmq/v1/consumers.grpc.pb.h"
+#include "raftmq/v1/replies.grpc.pb.h"
 
 namespace raftmq::client {
 
@@ -41,6 +42,7 @@ class ClientInstance final : public RouteSource {
  public:
   using Stub = apache::rocketmq::v2::MessagingService::Stub;
   using ConsumersStub = ::raftmq::v1::Consumers::Stub;
+  using RepliesStub = ::raftmq::v1::Replies::Stub;
 
   // InvalidArgument: an address or an interval that cannot be.
   static absl::StatusOr<std::unique_ptr<ClientInstance>> Start(ClientInstanceOptions options);
@@ -58,6 +60,7 @@ class ClientInstance final : public RouteSource {
   // Making a stub registers all methods of the service: each is made once and kept.
   Stub* StubAt(const std::string& address);
   ConsumersStub* ConsumersStubAt(const std::string& address);
+  RepliesStub* RepliesStubAt(const std::string& address);
 
   // A heartbeat to every known broker now.
   void Beat() { SendHeartbeats(); }
@@ -88,6 +91,7 @@ class ClientInstance final : public RouteSource {
   absl::Mutex mu_;
   std::map<std::string, std::unique_ptr<Stub>> stubs_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::unique_ptr<ConsumersStub>> consumers_stubs_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, std::unique_ptr<RepliesStub>> replies_stubs_ ABSL_GUARDED_BY(mu_);
   int own_calls_ ABSL_GUARDED_BY(mu_) = 0;  // under way
   RouteCache routes_;
   CallQueue calls_;

@@ -1,6 +1,7 @@
-// GroupCalls: what a consumer asks of a topic's broker group: pulls, offsets, locks. Each call goes
-// to the leader first and, when that fails, to the group's other members in turn, until its time is
-// over. For sources of client/ only: it includes gRPC.
+// GroupCalls: what a client asks of a topic's broker group: pulls, offsets, locks, ends of
+// transactions, recalls, replies. Each call goes to the leader first and, when that fails, to the
+// group's other members in turn, until its time is over. For sources of client/ only: it includes
+// gRPC.
 //
 // Thread-safe; nothing blocks. `done` is called exactly once, on the instance's "mq-client-cq" or
 // "mq-client" thread, which it must not hold up.
@@ -45,7 +46,7 @@ class GroupCalls {
   };
   // Waits up to `suspend_ms` for something to be there.
   void Pull(const MessageQueue& queue, QueueOffset offset, int32_t max,
-            const std::string& sub_expression, int64_t suspend_ms, Done<Pulled> done);
+            const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done);
 
   void UpdateOffset(const MessageQueue& queue, QueueOffset offset,
                     absl::AnyInvocable<void(absl::Status)> done);
@@ -69,6 +70,22 @@ class GroupCalls {
   void WatchGroup(const std::string& topic, const std::string& broker_name, size_t attempt,
                   std::function<void(std::vector<std::string>)> on_members,
                   absl::AnyInvocable<void(absl::Status)> on_end);
+
+  struct TransactionEnd {
+    std::string message_id;
+    std::string transaction_id;
+    bool commit = false;
+    bool asked = false;  // by the broker
+  };
+  void EndTransaction(const std::string& topic, const std::string& broker_name,
+                      const TransactionEnd& end, absl::AnyInvocable<void(absl::Status)> done);
+  // The id of the message that was taken back.
+  void Recall(const std::string& topic, const std::string& broker_name, const std::string& handle,
+              Done<std::string> done);
+  // Through whichever member has the requester's stream.
+  void SendReply(const std::string& topic, const std::string& broker_name,
+                 ::raftmq::v1::SendReplyRequest request,
+                 absl::AnyInvocable<void(absl::Status)> done);
 
  private:
   // One call over its tries.

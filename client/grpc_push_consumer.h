@@ -34,7 +34,7 @@ class PushConsumer::Impl {
   ~Impl();
 
   void Begin();
-  void Subscribe(const std::string& topic, const std::string& sub_expression);
+  void Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);
   void SetSuspended(bool suspended);
   std::vector<MessageQueue> AssignedQueues() const;
@@ -47,7 +47,7 @@ class PushConsumer::Impl {
   // A queue that is this member's, or about to be, or not quite any more. Under the lock.
   struct Held {
     MessageQueue queue;
-    std::string sub_expression;
+    MessageSelector selector;
     std::shared_ptr<QueuePuller> puller;  // null until the queue's offset is known
     int64_t locked_until_ms = 0;          // monotonic; 0: not locked
     bool leaving = false;
@@ -88,7 +88,7 @@ class PushConsumer::Impl {
   void RebalanceEvery();
   void RebalanceSoon(int64_t ms);
   void Rebalance();
-  void RebalanceTopic(const std::string& topic, const std::string& sub_expression,
+  void RebalanceTopic(const std::string& topic, const MessageSelector& selector,
                       const absl::StatusOr<RouteCache::Route>& route);
   std::vector<MessageQueue> Share(const std::vector<MessageQueue>& queues) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
@@ -117,7 +117,7 @@ class PushConsumer::Impl {
   int64_t rebalanced_ms_ ABSL_GUARDED_BY(mu_) = 0;
   std::string routes_seen_ ABSL_GUARDED_BY(mu_);
   size_t watch_tries_ ABSL_GUARDED_BY(mu_) = 0;
-  std::map<std::string, std::string> subscription_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, MessageSelector> subscription_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> members_ ABSL_GUARDED_BY(mu_);  // empty: not told yet
   std::map<Key, HeldPtr> held_ ABSL_GUARDED_BY(mu_);
   OffsetFile::Offsets local_offsets_ ABSL_GUARDED_BY(mu_);  // broadcasting

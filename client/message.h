@@ -37,8 +37,42 @@ struct Message {
   std::vector<std::string> keys;
   std::map<std::string, std::string> properties;
   std::string message_group;  // FIFO topics: messages of one group keep their order
+  // When it is given to consumers, not before: after a level of the brokers' messageDelayLevel (1:
+  // the first), or at a time, in milliseconds since 1970 (RocketMQ: setDeliverTimeMs). One of the
+  // two, and neither with a message group, a priority or a transaction.
+  int32_t delay_level = 0;
+  std::optional<int64_t> deliver_ms;
+  // Of a transactional message: how long after it was stored its producers are asked first
+  // (RocketMQ: CHECK_IMMUNITY_TIME_IN_SECONDS), an hour at most; not set: the brokers' time.
+  std::optional<int64_t> check_immunity_ms;
+  // Topics of type PRIORITY: what has a higher one is given out first; 0 is the lowest.
+  std::optional<int32_t> priority;
   // Not set: the producer's, else the topic's, else the broker's. The same for all of a batch.
   std::optional<AckLevel> ack_level;
+};
+
+// Which messages of a topic a consumer wants (RocketMQ: MessageSelector). Text alone is tags.
+struct MessageSelector {
+  enum class Type { kTag, kSql92 };
+
+  MessageSelector() = default;
+  // "*": all; "a || b": those with one of the tags.
+  MessageSelector(std::string tags) : expression(std::move(tags)) {}
+  MessageSelector(const char* tags) : expression(tags) {}
+
+  static MessageSelector ByTag(std::string tags) { return MessageSelector(std::move(tags)); }
+  // SQL92 over the properties, and TAGS: "price > 10 AND region IN ('eu', 'us')". The broker checks
+  // it; a bad one is refused with the position of the fault.
+  static MessageSelector BySql(std::string sql) {
+    MessageSelector selector(std::move(sql));
+    selector.type = Type::kSql92;
+    return selector;
+  }
+
+  bool operator==(const MessageSelector&) const = default;
+
+  Type type = Type::kTag;
+  std::string expression = "*";
 };
 
 // One queue of a topic, on the broker group that has it.
@@ -54,10 +88,13 @@ struct MessageQueue {
 struct SendReceipt {
   std::string message_id;  // also findable with `mqadmin queryMsgByUniqueKey`
   std::string broker_name;
-  std::optional<QueueId> queue;  // none for a message group: the broker maps it to a queue
+  // None for a message group or a priority: the broker maps it to a queue.
+  std::optional<QueueId> queue;
   QueueOffset offset;
   AckLevel ack_level = AckLevel::kQuorumFsync;  // where it certainly was when this was answered
   int attempts = 1;                             // sends it took
+  std::string recall_handle;                    // of a delayed message: for Producer::Recall
+  std::string transaction_id;                   // of a transactional one
 };
 
 // A message received under a lease: ack it before `invisible` is over, or another gets it.
@@ -69,6 +106,9 @@ struct ReceivedMessage {
   std::vector<std::string> keys;
   std::map<std::string, std::string> properties;
   std::string message_group;
+  std::optional<int32_t> priority;
+  // The body is as it was sent, compressed: it could not be made out.
+  bool still_compressed = false;
   std::string broker_name;
   QueueId queue;
   QueueOffset offset;

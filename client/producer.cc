@@ -1,22 +1,15 @@
 #include "client/producer.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
-#include <optional>
+#include <cctype>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "base/clock.h"
-#include "base/random.h"
 #include "base/strings.h"
-#include "client/grpc_client_instance.h"
-#include "client/message_id.h"
-#include "client/queue_choice.h"
+#include "client/grpc_producer.h"
 
 namespace raftmq::client {
 namespace {
@@ -38,19 +31,23 @@ std::string NameOf(AckLevel level) {
   return "";
 }
 
-void ToProto(Message&& in, std::string id, int64_t now_ms, v2::Message* out) {
-  out->mutable_topic()->set_name(in.topic);
-  out->set_body(std::move(in.body));
-  for (auto& [key, value] : in.properties) (*out->mutable_user_properties())[key] = value;
-  v2::SystemProperties* system = out->mutable_system_properties();
-  system->set_message_id(std::move(id));
-  if (!in.tag.empty()) system->set_tag(in.tag);
-  for (std::string& key : in.keys) system->add_keys(std::move(key));
-  system->set_body_encoding(v2::IDENTITY);
-  system->set_message_type(in.message_group.empty() ? v2::NORMAL : v2::FIFO);
-  if (!in.message_group.empty()) system->set_message_group(in.message_group);
-  *system->mutable_born_timestamp() =
-      google::protobuf::util::TimeUtil::MillisecondsToTimestamp(now_ms);
+std::vector<Message> One(Message message) {
+  std::vector<Message> one;
+  one.push_back(std::move(message));
+  return one;
+}
+
+// RocketMQ's rule; a NameServer would only say that it knows no such topic.
+absl::Status CheckTopicName(const std::string& topic) {
+  if (topic.empty()) return absl::InvalidArgumentError("a message without a topic");
+  const bool of_a_group = topic[0] == '%';  // %RETRY%…, %DLQ%…
+  const size_t max_length = of_a_group ? 255 : 127;
+  const bool legal = std::all_of(topic.begin(), topic.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '%' || c == '|';
+  });
+  if (legal && topic.size() <= max_length) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("topic \"", topic.substr(0, 300), "\": expected 1 to ",
+                                           max_length, " letters, digits, '_', '-', '%' and '|'"));
 }
 
 // Whether a broker may have stored the message although it did not say so.
@@ -89,74 +86,13 @@ void ReadHeaders(const grpc::ClientContext& context, std::vector<SendReceipt>* r
   }
 }
 
-enum class Mode { kSync, kAsync, kOneway };
-
 }  // namespace
-
-struct Producer::Impl {
-  // One send over all its tries.
-  struct Call {
-    Mode mode = Mode::kSync;
-    int tries = 1;  // at most
-    std::string topic;
-    std::string message_group;
-    std::optional<MessageQueue> fixed_queue;
-    std::optional<AckLevel> ack_level;
-    int64_t body_bytes = 0;
-    v2::SendMessageRequest request;
-    v2::SendMessageResponse response;
-    std::unique_ptr<grpc::ClientContext> context;
-    std::string broker_name;  // of the newest try
-    std::string address;      // of the newest try; "": it got no route
-    std::string failed_address;
-    std::optional<int32_t> queue;
-    int64_t try_began_ms = 0;
-    int64_t deadline_ms = 0;  // monotonic
-    int attempts = 0;
-    bool may_be_stored = false;  // by some try
-    SendCallback done;           // not with kOneway
-  };
-  using CallPtr = std::shared_ptr<Call>;
-
-  Impl(ProducerOptions o, std::unique_ptr<ClientInstance> client)
-      : options(std::move(o)),
-        instance(std::move(client)),
-        faults(options.fault, SystemClock()),
-        choice(&faults, static_cast<uint32_t>(Random::FromEntropy().Next())),
-        ids(MessageIdGenerator::ForThisProcess(SystemClock())) {}
-
-  absl::Status Check(const std::vector<Message>& messages) const;
-  absl::Status Admit(Mode mode, int64_t body_bytes);
-  bool HasRoom(Mode mode, int64_t body_bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  void Begin(Mode mode, std::vector<Message> messages, std::optional<MessageQueue> queue,
-             SendCallback done);
-  absl::StatusOr<std::vector<SendReceipt>> SendAndWait(std::vector<Message> messages,
-                                                       std::optional<MessageQueue> queue);
-  void Try(CallPtr call);
-  std::optional<QueueChoice::Chosen> Choose(const Call& call, const TopicRoute& route);
-  void SendTo(CallPtr call, const TopicRoute& route);
-  void OnAnswer(CallPtr call, const grpc::Status& status);
-  void RetryOrFail(CallPtr call, absl::Status failure);
-  absl::Status Explain(const Call& call, const absl::Status& failure) const;
-  void Finish(Call& call, absl::StatusOr<std::vector<SendReceipt>> result);
-
-  const ProducerOptions options;
-  const std::unique_ptr<ClientInstance> instance;
-  FaultStrategy faults;
-  QueueChoice choice;
-  MessageIdGenerator ids;
-  absl::Mutex mu;
-  int under_way ABSL_GUARDED_BY(mu) = 0;  // all
-  int async_under_way ABSL_GUARDED_BY(mu) = 0;
-  int oneway_under_way ABSL_GUARDED_BY(mu) = 0;
-  int64_t unwaited_bytes ABSL_GUARDED_BY(mu) = 0;  // of the two
-};
 
 absl::Status Producer::Impl::Check(const std::vector<Message>& messages) const {
   if (messages.empty()) return absl::InvalidArgumentError("no message to send");
   int64_t bytes = 0;
   for (const Message& message : messages) {
-    if (message.topic.empty()) return absl::InvalidArgumentError("a message without a topic");
+    RAFTMQ_RETURN_IF_ERROR(CheckTopicName(message.topic));
     if (message.ack_level != messages[0].ack_level) {
       return absl::InvalidArgumentError(
           StrCat("messages of one batch for topic ", message.topic, " have different ack levels"));
@@ -166,6 +102,13 @@ absl::Status Producer::Impl::Check(const std::vector<Message>& messages) const {
           StrCat("a batch of topics ", messages[0].topic, " and ", message.topic,
                  ", message groups \"", messages[0].message_group, "\" and \"",
                  message.message_group, "\": a batch is of one topic and one message group"));
+    }
+    if (message.delay_level < 0 || (message.delay_level > 0 && message.deliver_ms.has_value())) {
+      return absl::InvalidArgumentError(
+          StrCat("a message of topic ", message.topic, " has delay level ", message.delay_level,
+                 message.deliver_ms.has_value() ? " and a time of delivery: give one of them"
+                                                : ": expected a level of the brokers' "
+                                                  "messageDelayLevel, or 0 for none"));
     }
     const auto size = static_cast<int64_t>(message.body.size());
     if (size > options.maxMessageSize) {
@@ -216,7 +159,7 @@ absl::Status Producer::Impl::Admit(Mode mode, int64_t body_bytes) {
 }
 
 void Producer::Impl::Begin(Mode mode, std::vector<Message> messages,
-                           std::optional<MessageQueue> queue, SendCallback done) {
+                           std::optional<MessageQueue> queue, SendCallback done, bool half) {
   auto call = std::make_shared<Call>();
   call->mode = mode;
   call->tries = 1 + std::max(0, mode == Mode::kSync    ? options.retryTimesWhenSendFailed
@@ -224,6 +167,7 @@ void Producer::Impl::Begin(Mode mode, std::vector<Message> messages,
                                                        : 0);
   call->topic = messages[0].topic;
   call->message_group = messages[0].message_group;
+  call->has_priority = messages[0].priority.has_value();
   call->fixed_queue = std::move(queue);
   call->ack_level = messages[0].ack_level ? messages[0].ack_level : options.ackLevel;
   call->deadline_ms = SystemClock()->MonotonicMillis() + options.sendMsgTimeout;
@@ -231,7 +175,10 @@ void Producer::Impl::Begin(Mode mode, std::vector<Message> messages,
   const int64_t now = SystemClock()->WallMillis();
   for (Message& message : messages) {
     call->body_bytes += static_cast<int64_t>(message.body.size());
-    ToProto(std::move(message), ids.Next(), now, call->request.add_messages());
+    v2::Message* const out = call->request.add_messages();
+    FillMessage(std::move(message), ids.Next(), now,
+                {options.compressMsgBodyOverHowmuch, options.compressLevel}, out);
+    if (half) out->mutable_system_properties()->set_message_type(v2::TRANSACTION);
   }
   Try(std::move(call));
 }
@@ -277,7 +224,7 @@ void Producer::Impl::SendTo(CallPtr call, const TopicRoute& route) {
   const BrokerRoute& broker = *chosen->broker;
   call->address = AddressFor(broker, call->failed_address, call->attempts);
   call->broker_name = broker.name;
-  call->queue = chosen->queue;
+  call->queue = call->has_priority ? std::nullopt : chosen->queue;
   call->try_began_ms = now_ms;
   ++call->attempts;
 
@@ -322,6 +269,8 @@ void Producer::Impl::OnAnswer(CallPtr call, const grpc::Status& status) {
     if (call->queue) receipt.queue = QueueId(*call->queue);
     receipt.offset = QueueOffset(entry.offset());
     receipt.attempts = call->attempts;
+    receipt.recall_handle = entry.recall_handle();
+    receipt.transaction_id = entry.transaction_id();
   }
   ReadHeaders(*call->context, &receipts);
   Finish(*call, std::move(receipts));
@@ -383,16 +332,18 @@ void Producer::Impl::Finish(Call& call, absl::StatusOr<std::vector<SendReceipt>>
 }
 
 absl::StatusOr<std::vector<SendReceipt>> Producer::Impl::SendAndWait(
-    std::vector<Message> messages, std::optional<MessageQueue> queue) {
+    std::vector<Message> messages, std::optional<MessageQueue> queue, bool half) {
   RAFTMQ_RETURN_IF_ERROR(Check(messages));
   RAFTMQ_RETURN_IF_ERROR(Admit(Mode::kSync, 0));
   absl::Notification answered;
   absl::StatusOr<std::vector<SendReceipt>> result;
-  Begin(Mode::kSync, std::move(messages), std::move(queue),
-        [&](absl::StatusOr<std::vector<SendReceipt>> r) {
-          result = std::move(r);
-          answered.Notify();
-        });
+  Begin(
+      Mode::kSync, std::move(messages), std::move(queue),
+      [&](absl::StatusOr<std::vector<SendReceipt>> r) {
+        result = std::move(r);
+        answered.Notify();
+      },
+      half);
   answered.WaitForNotification();
   return result;
 }
@@ -409,22 +360,46 @@ absl::StatusOr<std::unique_ptr<Producer>> Producer::Start(ProducerOptions option
         StrCat("sendMsgTimeout ", options.sendMsgTimeout, ": expected milliseconds, 1 at least"));
   }
   RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
-  return std::unique_ptr<Producer>(
-      new Producer(std::make_unique<Impl>(std::move(options), std::move(instance))));
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(instance));
+  if (impl->transactions != nullptr) {
+    for (const std::string& topic : impl->options.topics) impl->transactions->Publish(topic);
+  }
+  return std::unique_ptr<Producer>(new Producer(std::move(impl)));
 }
 
 Producer::Producer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Producer::~Producer() = default;
 
-Producer::~Producer() {
-  absl::MutexLock lock(&impl_->mu);
-  impl_->mu.Await(absl::Condition(
-      +[](int* n) { return *n == 0; }, &impl_->under_way));
+Producer::Impl::Impl(ProducerOptions o, std::unique_ptr<ClientInstance> client)
+    : options(std::move(o)),
+      owned_instance(std::move(client)),
+      instance(owned_instance.get()),
+      faults(options.fault, SystemClock()),
+      choice(&faults, static_cast<uint32_t>(Random::FromEntropy().Next())),
+      ids(MessageIdGenerator::ForThisProcess(SystemClock())),
+      calls(instance, "", options.sendMsgTimeout),
+      requests(options.maxRequestsUnderWay, instance) {
+  if (options.transactionListener != nullptr) {
+    transactions = std::make_unique<TransactionChecks>(
+        options.transactionListener.get(), options.checkRequestHoldMax, instance, &calls);
+  }
+}
+
+Producer::Impl::~Impl() {
+  // What waits for a reply first: it may be about to send.
+  requests.Close();
+  {
+    absl::MutexLock lock(&mu);
+    mu.Await(absl::Condition(
+        +[](int* n) { return *n == 0; }, &under_way));
+  }
+  if (transactions != nullptr) transactions->Close();
+  calls.Close();
+  owned_instance.reset();  // no task or answer comes after this
 }
 
 absl::StatusOr<SendReceipt> Producer::Send(Message message) {
-  std::vector<Message> one;
-  one.push_back(std::move(message));
-  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, SendBatch(std::move(one)));
+  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, SendBatch(One(std::move(message))));
   return receipts[0];
 }
 
@@ -442,9 +417,7 @@ absl::StatusOr<SendReceipt> Producer::SendToQueue(Message message, const Message
         StrCat("message group \"", message.message_group,
                "\" and a chosen queue: the broker maps a message group to its queue; give one"));
   }
-  std::vector<Message> one;
-  one.push_back(std::move(message));
-  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, impl_->SendAndWait(std::move(one), queue));
+  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, impl_->SendAndWait(One(std::move(message)), queue));
   return receipts[0];
 }
 
@@ -480,19 +453,18 @@ void Producer::SendAsync(std::vector<Message> messages, SendCallback done) {
   if (status.ok()) {
     int64_t bytes = 0;
     for (const Message& message : messages) bytes += static_cast<int64_t>(message.body.size());
-    status = impl_->Admit(Mode::kAsync, bytes);
+    status = impl_->Admit(Impl::Mode::kAsync, bytes);
   }
   if (!status.ok()) return done(std::move(status));
-  impl_->Begin(Mode::kAsync, std::move(messages), std::nullopt, std::move(done));
+  impl_->Begin(Impl::Mode::kAsync, std::move(messages), std::nullopt, std::move(done));
 }
 
 absl::Status Producer::SendOneway(Message message) {
-  std::vector<Message> one;
-  one.push_back(std::move(message));
+  std::vector<Message> one = One(std::move(message));
   RAFTMQ_RETURN_IF_ERROR(impl_->Check(one));
   const auto bytes = static_cast<int64_t>(one[0].body.size());
-  RAFTMQ_RETURN_IF_ERROR(impl_->Admit(Mode::kOneway, bytes));
-  impl_->Begin(Mode::kOneway, std::move(one), std::nullopt, {});
+  RAFTMQ_RETURN_IF_ERROR(impl_->Admit(Impl::Mode::kOneway, bytes));
+  impl_->Begin(Impl::Mode::kOneway, std::move(one), std::nullopt, {});
   return absl::OkStatus();
 }
 

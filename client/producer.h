@@ -19,6 +19,8 @@
 #include "base/channel_credentials.h"
 #include "client/fault_strategy.h"
 #include "client/message.h"
+#include "client/request_reply.h"
+#include "client/transaction_listener.h"
 
 namespace raftmq::client {
 
@@ -31,6 +33,10 @@ struct ProducerOptions {
   int64_t maxMessageSize = 4 << 20;  // bytes of one body
   // Of messages that have none of their own.
   std::optional<AckLevel> ackLevel;
+  // Bodies of so many bytes or more are sent compressed (gzip, which all official clients read), if
+  // that makes them smaller. Level 1: fast, 9: small.
+  int64_t compressMsgBodyOverHowmuch = 4'096;
+  int compressLevel = 5;
   int64_t pollNameServerInterval = 30'000;
   int64_t heartbeatBrokerInterval = 30'000;
   FaultOptions fault;  // sendLatencyFaultEnable, latencyMax, notAvailableDuration
@@ -43,6 +49,17 @@ struct ProducerOptions {
   int clientOnewaySemaphoreValue = 65'535;
   // Bytes of the bodies of both together.
   int64_t backPressureForAsyncSendSize = 100 << 20;
+
+  // For SendMessageInTransaction. It is asked about the transactions on `topics` from the start on,
+  // also about those of producers that are gone, and about other topics' from the first send on.
+  std::shared_ptr<TransactionListener> transactionListener;
+  std::vector<std::string> topics;
+  // Questions about transactions that may wait for the listener; further ones are asked again
+  // later.
+  int checkRequestHoldMax = 2'000;
+
+  // Requests that may wait for their replies; further ones are refused at once.
+  int maxRequestsUnderWay = 1'024;
 
   TlsClientOptions tls;  // brokers are reached by; NameServers speak plaintext only
 };
@@ -74,6 +91,29 @@ class Producer {
 
   // The queues that take messages of the topic, by broker and id.
   absl::StatusOr<std::vector<MessageQueue>> FetchPublishMessageQueues(const std::string& topic);
+
+  // Takes back a delayed message that was not delivered yet; returns its id. NotFound: it was
+  // delivered, or recalled before.
+  absl::StatusOr<std::string> Recall(const std::string& topic, const SendReceipt& receipt);
+
+  // A transaction: the message is stored, but shown to no consumer; then the listener carries out
+  // the local transaction, here; what it says commits the message, or takes it back, or leaves it
+  // for later. Without an answer, because this process died or the broker could not be reached, the
+  // brokers ask a producer of the topic (TransactionListener::CheckLocalTransaction). An error
+  // means that the local transaction was not begun.
+  absl::StatusOr<TransactionSendResult> SendMessageInTransaction(Message message);
+
+  // ---- Request and reply
+
+  // Sends, and waits for the reply that a consumer makes with CreateReplyMessage. DeadlineExceeded:
+  // there was none in time; the request may have been consumed all the same.
+  absl::StatusOr<ReceivedMessage> Request(Message message, int64_t timeout_ms);
+  // `done` is called exactly once, as a SendCallback is.
+  using RequestCallback = absl::AnyInvocable<void(absl::StatusOr<ReceivedMessage>)>;
+  void RequestAsync(Message message, int64_t timeout_ms, RequestCallback done);
+  // To whoever waits for it. Unavailable: nobody does, at no member of the broker group that the
+  // request came from.
+  absl::Status SendReply(const ReplyMessage& reply);
 
   // ---- Asynchronous
 

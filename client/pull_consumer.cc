@@ -37,7 +37,7 @@ T Await(Begin begin) {
 struct PullConsumer::Impl {
   struct Assigned {
     std::shared_ptr<QueuePuller> puller;
-    std::string sub_expression;
+    MessageSelector selector;
     QueueOffset committed;
   };
   // By topic, broker, queue.
@@ -50,7 +50,7 @@ struct PullConsumer::Impl {
         calls(instance.get(), options.consumerGroup, options.requestTimeout) {}
   ~Impl();
 
-  void Pull(const MessageQueue& queue, const std::string& sub_expression, QueueOffset offset,
+  void Pull(const MessageQueue& queue, const MessageSelector& selector, QueueOffset offset,
             int32_t max, int64_t suspend_ms, PullCallback done);
   void NearestEnd(const MessageQueue& queue, QueueOffset offset, PullCallback done);
   absl::StatusOr<QueueOffset> StartOf(const MessageQueue& queue);
@@ -96,10 +96,10 @@ void PullConsumer::Impl::NearestEnd(const MessageQueue& queue, QueueOffset offse
   });
 }
 
-void PullConsumer::Impl::Pull(const MessageQueue& queue, const std::string& sub_expression,
+void PullConsumer::Impl::Pull(const MessageQueue& queue, const MessageSelector& selector,
                               QueueOffset offset, int32_t max, int64_t suspend_ms,
                               PullCallback done) {
-  calls.Pull(queue, offset, max, sub_expression, suspend_ms,
+  calls.Pull(queue, offset, max, selector, suspend_ms,
              [this, queue, offset,
               done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
                if (!pulled.ok()) return done(pulled.status());
@@ -202,22 +202,22 @@ absl::StatusOr<std::vector<MessageQueue>> PullConsumer::FetchSubscribeMessageQue
 }
 
 absl::StatusOr<PullResult> PullConsumer::Pull(const MessageQueue& queue,
-                                              const std::string& sub_expression, QueueOffset offset,
+                                              const MessageSelector& selector, QueueOffset offset,
                                               int32_t max) {
   return Await<absl::StatusOr<PullResult>>(
-      [&](auto done) { impl_->Pull(queue, sub_expression, offset, max, 0, std::move(done)); });
+      [&](auto done) { impl_->Pull(queue, selector, offset, max, 0, std::move(done)); });
 }
 
 absl::StatusOr<PullResult> PullConsumer::PullBlockIfNotFound(const MessageQueue& queue,
-                                                             const std::string& sub_expression,
+                                                             const MessageSelector& selector,
                                                              QueueOffset offset, int32_t max) {
   return Await<absl::StatusOr<PullResult>>(
-      [&](auto done) { PullAsync(queue, sub_expression, offset, max, std::move(done)); });
+      [&](auto done) { PullAsync(queue, selector, offset, max, std::move(done)); });
 }
 
-void PullConsumer::PullAsync(const MessageQueue& queue, const std::string& sub_expression,
+void PullConsumer::PullAsync(const MessageQueue& queue, const MessageSelector& selector,
                              QueueOffset offset, int32_t max, PullCallback done) {
-  impl_->Pull(queue, sub_expression, offset, max, impl_->options.brokerSuspendMaxTimeMillis,
+  impl_->Pull(queue, selector, offset, max, impl_->options.brokerSuspendMaxTimeMillis,
               std::move(done));
 }
 
@@ -249,11 +249,11 @@ absl::StatusOr<QueueOffset> PullConsumer::SearchOffset(const MessageQueue& queue
 }
 
 absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
-                                  const std::string& sub_expression) {
+                                  const MessageSelector& selector) {
   std::map<Impl::Key, Impl::Assigned> next;
   Impl* const impl = impl_.get();
   QueuePullerOptions options;
-  options.subExpression = sub_expression;
+  options.selector = selector;
   options.pullBatchSize = impl->options.pullBatchSize;
   options.brokerSuspendMaxTimeMillis = impl->options.brokerSuspendMaxTimeMillis;
   options.thresholds.pullThresholdForQueue = impl->options.pullThresholdForQueue;
@@ -263,7 +263,7 @@ absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
     {
       absl::MutexLock lock(&impl->mu);
       const auto it = impl->assigned.find(key);
-      if (it != impl->assigned.end() && it->second.sub_expression == sub_expression) {
+      if (it != impl->assigned.end() && it->second.selector == selector) {
         next[key] = it->second;
         continue;
       }
@@ -275,7 +275,7 @@ absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
                                         absl::MutexLock lock(&impl->mu);
                                         ++impl->arrivals;
                                       }),
-        sub_expression, start};
+        selector, start};
   }
   {
     absl::MutexLock lock(&impl->mu);

@@ -59,19 +59,19 @@ class PullConsumer {
 
   absl::StatusOr<std::vector<MessageQueue>> FetchSubscribeMessageQueues(const std::string& topic);
 
-  // ---- By hand. `sub_expression`: "*" or "a || b"; at most 32 messages come.
+  // ---- By hand. At most 32 messages come.
 
   // What is there now.
-  absl::StatusOr<PullResult> Pull(const MessageQueue& queue, const std::string& sub_expression,
+  absl::StatusOr<PullResult> Pull(const MessageQueue& queue, const MessageSelector& selector,
                                   QueueOffset offset, int32_t max);
   // Waits for a message, brokerSuspendMaxTimeMillis at most.
   absl::StatusOr<PullResult> PullBlockIfNotFound(const MessageQueue& queue,
-                                                 const std::string& sub_expression,
+                                                 const MessageSelector& selector,
                                                  QueueOffset offset, int32_t max);
   // The same without a thread that waits. `done` is called once, on a thread of the library, which
   // it must not hold up; it may pull again.
   using PullCallback = absl::AnyInvocable<void(absl::StatusOr<PullResult>)>;
-  void PullAsync(const MessageQueue& queue, const std::string& sub_expression, QueueOffset offset,
+  void PullAsync(const MessageQueue& queue, const MessageSelector& selector, QueueOffset offset,
                  int32_t max, PullCallback done);
 
   // The group's offset on the queue: where its next member begins.
@@ -89,7 +89,7 @@ class PullConsumer {
   // has none. Queues that were assigned before and still are go on where they are; of others what
   // was read ahead is dropped.
   absl::Status Assign(const std::vector<MessageQueue>& queues,
-                      const std::string& sub_expression = "*");
+                      const MessageSelector& selector = "*");
   std::vector<MessageQueue> Assignment() const;
 
   // The next messages of one of the queues, which take turns; empty if none came in that time.

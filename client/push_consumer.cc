@@ -87,8 +87,8 @@ absl::StatusOr<std::unique_ptr<PushConsumer>> PushConsumer::Start(PushConsumerOp
 PushConsumer::PushConsumer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PushConsumer::~PushConsumer() = default;
 
-void PushConsumer::Subscribe(const std::string& topic, const std::string& sub_expression) {
-  impl_->Subscribe(topic, sub_expression);
+void PushConsumer::Subscribe(const std::string& topic, const MessageSelector& selector) {
+  impl_->Subscribe(topic, selector);
 }
 void PushConsumer::Unsubscribe(const std::string& topic) { impl_->Unsubscribe(topic); }
 void PushConsumer::Suspend() { impl_->SetSuspended(true); }

@@ -66,7 +66,7 @@ struct PushConsumerOptions {
   std::string namesrvAddr;  // NameServers or brokers: "host:port;host:port"
   std::string consumerGroup;
   // Topic → "*" or "a || b". All members of a group must have the same.
-  std::map<std::string, std::string> subscription;
+  std::map<std::string, MessageSelector> subscription;
   MessageModel messageModel = MessageModel::kClustering;
   // One of the two.
   MessageListenerConcurrently concurrently;
@@ -103,7 +103,7 @@ class PushConsumer {
   ~PushConsumer();
 
   // Changes a topic's expression, or adds it. What was read ahead with the old one is dropped.
-  void Subscribe(const std::string& topic, const std::string& sub_expression);
+  void Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);
 
   // Listeners are not called until Resume.

@@ -26,10 +26,10 @@ void PushConsumer::Impl::Begin() {
   After(options_.persistConsumerOffsetInterval, [this] { CommitEvery(); });
 }
 
-void PushConsumer::Impl::Subscribe(const std::string& topic, const std::string& sub_expression) {
+void PushConsumer::Impl::Subscribe(const std::string& topic, const MessageSelector& selector) {
   {
     absl::MutexLock lock(&mu_);
-    subscription_[topic] = sub_expression;
+    subscription_[topic] = selector;
   }
   RebalanceSoon(0);
 }
@@ -137,7 +137,7 @@ void PushConsumer::Impl::RebalanceSoon(int64_t ms) {
 }
 
 void PushConsumer::Impl::Rebalance() {
-  std::map<std::string, std::string> topics;
+  std::map<std::string, MessageSelector> topics;
   {
     absl::MutexLock lock(&mu_);
     rebalance_is_due_ = false;
@@ -160,7 +160,7 @@ std::vector<MessageQueue> PushConsumer::Impl::Share(const std::vector<MessageQue
   return strategy_->Allocate(instance_->client_id(), queues, members_);
 }
 
-void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const std::string& sub_expression,
+void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const MessageSelector& selector,
                                         const absl::StatusOr<RouteCache::Route>& route) {
   // Without an answer all stays as it is.
   if (!route.ok() && !absl::IsNotFound(route.status())) return;
@@ -183,7 +183,7 @@ void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const std::str
     if (clustering() && !known) return;
     const auto subscribed = subscription_.find(topic);
     if (topic != retry_topic() &&
-        (subscribed == subscription_.end() || subscribed->second != sub_expression)) {
+        (subscribed == subscription_.end() || subscribed->second != selector)) {
       return;  // changed meanwhile
     }
     const std::vector<MessageQueue> mine = Share(queues);
@@ -191,7 +191,7 @@ void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const std::str
     for (const auto& [key, held] : held_) {
       if (held->queue.topic != topic) continue;
       if (std::find(mine.begin(), mine.end(), held->queue) == mine.end() ||
-          held->sub_expression != sub_expression) {
+          held->selector != selector) {
         to_leave.push_back(held);
       }
     }
@@ -201,7 +201,7 @@ void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const std::str
       if (held != nullptr) continue;  // it stays, or is being left and taken again then
       held = std::make_shared<Held>();
       held->queue = queue;
-      held->sub_expression = sub_expression;
+      held->selector = selector;
       to_take[queue.broker_name].push_back(held);
     }
   }
@@ -272,7 +272,7 @@ void PushConsumer::Impl::OnTaken(const HeldPtr& held, bool locked, int64_t asked
 
 void PushConsumer::Impl::StartPulling(const HeldPtr& held, QueueOffset offset) {
   QueuePullerOptions options;
-  options.subExpression = held->sub_expression;
+  options.selector = held->selector;
   options.pullBatchSize = options_.pullBatchSize;
   options.brokerSuspendMaxTimeMillis = options_.brokerSuspendMaxTimeMillis;
   options.thresholds = {options_.pullThresholdForQueue, options_.pullThresholdSizeForQueue,

@@ -35,7 +35,7 @@ void QueuePuller::Pull() {
 }
 
 void QueuePuller::PullFrom(ProcessQueue::Next from) {
-  calls_->Pull(queue_, from.offset, options_.pullBatchSize, options_.subExpression,
+  calls_->Pull(queue_, from.offset, options_.pullBatchSize, options_.selector,
                options_.brokerSuspendMaxTimeMillis,
                [self = shared_from_this(), from](absl::StatusOr<GroupCalls::Pulled> pulled) {
                  if (!pulled.ok()) {

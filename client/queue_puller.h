@@ -22,7 +22,7 @@ namespace raftmq::client {
 class GroupCalls;
 
 struct QueuePullerOptions {
-  std::string subExpression = "*";
+  MessageSelector selector;
   int32_t pullBatchSize = 32;
   int64_t brokerSuspendMaxTimeMillis = 15'000;
   ProcessQueue::Thresholds thresholds;

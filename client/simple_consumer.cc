@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/strings.h"
 #include "client/grpc_client_instance.h"
-#include "client/received_message.h"
+#include "client/message_conversion.h"
 
 namespace raftmq::client {
 namespace {
@@ -107,8 +107,7 @@ absl::StatusOr<std::vector<ReceivedMessage>> SimpleConsumer::Impl::ReceiveFrom(c
   queue->mutable_topic()->set_name(options.topic);
   queue->set_id(-1);
   queue->mutable_broker()->set_name(target.broker);
-  request.mutable_filter_expression()->set_type(v2::TAG);
-  request.mutable_filter_expression()->set_expression(options.subExpression);
+  *request.mutable_filter_expression() = ToFilterExpression(options.subExpression);
   request.set_batch_size(max_messages);
   *request.mutable_invisible_duration() =
       TimeUtil::MillisecondsToDuration(options.invisibleDuration);

@@ -21,7 +21,7 @@ struct SimpleConsumerOptions {
   std::string namesrvAddr;  // NameServers or brokers: "host:port;host:port"
   std::string consumerGroup;
   std::string topic;
-  std::string subExpression = "*";     // "a || b"
+  MessageSelector subExpression;       // "a || b", or MessageSelector::BySql(…)
   int64_t awaitDuration = 5'000;       // how long a receive waits for a message
   int64_t invisibleDuration = 60'000;  // of a received message, until another gets it
   int64_t requestTimeout = 3'000;

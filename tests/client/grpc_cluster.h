@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,6 +54,7 @@ class ClientTest : public ::testing::Test {
       options.name = std::string("broker-") + static_cast<char>('a' + g);
       options.members = members;
       options.namesrvAddr = NamesrvAddr();
+      options.configure = configure_;
       groups_.push_back(std::make_unique<broker::BrokerGroup>(options));
       groups_.back()->StartAll();
     }
@@ -134,6 +136,8 @@ class ClientTest : public ::testing::Test {
     return bodies;
   }
 
+  // More of each member's configuration; set before StartGroups.
+  std::function<void(broker::BrokerConfig*)> configure_;
   std::vector<int> namesrv_ports_;
   std::vector<std::unique_ptr<namesrv::NameServer>> name_servers_;
   std::vector<std::unique_ptr<broker::BrokerGroup>> groups_;
