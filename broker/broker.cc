@@ -382,7 +382,8 @@ void Broker::Parts::MakeServices() {
                                                    server->completion_queue());
   }
   renewals = std::make_unique<Renewals>(
-      Renewals::Options(), deps.clock, &timer_loop,
+      Renewals::Options::ForLeasesOf(config.invisibleTimeMillisWhenAutoRenew), deps.clock,
+      &timer_loop,
       [this](const Renewals::Lease& lease, int64_t extend_ms, Renewals::Done done) {
         ExtendLease(lease, extend_ms, std::move(done));
       },

@@ -8,6 +8,13 @@
 
 namespace raftmq::broker {
 
+Renewals::Options Renewals::Options::ForLeasesOf(int64_t lease_ms) {
+  Options options;
+  options.renew_before_ms = lease_ms / 3;
+  options.extend_ms = lease_ms;
+  return options;
+}
+
 Renewals::Renewals(Options options, Clock* clock, TaskRunner* timer, Extend extend,
                    IsAlive is_alive)
     : options_(options),

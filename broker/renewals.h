@@ -37,6 +37,10 @@ class Renewals {
     int64_t renew_before_ms = 20'000;
     int64_t extend_ms = 60'000;
     int64_t max_total_ms = 3 * 3'600'000;
+
+    // For leases that are granted for `lease_ms`: each renewal gives as much again, when a third is
+    // left.
+    static Options ForLeasesOf(int64_t lease_ms);
   };
   struct Lease {
     std::string client_id;

@@ -49,6 +49,27 @@ TEST_F(RenewalsTest, ALeaseIsRenewedBeforeItEndsAndAgain) {
   EXPECT_EQ(extended_.size(), 3 + 1) << "every 40 to 41 seconds";
 }
 
+TEST_F(RenewalsTest, ShorterLeasesAreRenewedMoreOftenAndForAsLongAsTheyWereGranted) {
+  std::vector<int64_t> extended_by;
+  bool alive = true;
+  Renewals renewals(
+      Renewals::Options::ForLeasesOf(12'000), &clock_, &timer_,
+      [&](const Renewals::Lease& lease, int64_t extend_ms, Renewals::Done done) {
+        extended_by.push_back(extend_ms);
+        done(lease.handle);
+      },
+      [&](const std::string&) { return alive; });
+  renewals.Add(Renewals::Lease{"c", "g", "orders", "h", "id"}, 12'000);
+  RunForSeconds(7);
+  EXPECT_TRUE(extended_by.empty());
+  RunForSeconds(20);
+  EXPECT_EQ(extended_by, (std::vector<int64_t>{12'000, 12'000, 12'000})) << "every 8 to 9 seconds";
+  alive = false;
+  RunForSeconds(9);
+  EXPECT_EQ(extended_by.size(), 3);
+  EXPECT_EQ(renewals.size(), 0);
+}
+
 TEST_F(RenewalsTest, AnAckedMessageIsNotRenewed) {
   Add("h");
   renewals_.Remove("h");
