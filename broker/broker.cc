@@ -36,6 +36,7 @@
 #include "broker/renewals.h"
 #include "broker/reply_streams.h"
 #include "broker/retention_scheduler.h"
+#include "broker/telemetry_end.h"
 #include "broker/timer_scheduler.h"
 #include "broker/transaction_checker.h"
 #include "dledger/identity.h"
@@ -713,7 +714,7 @@ absl::Status Broker::Stop() {
   parts.peers->BreakOffReceives();
   for (const ClientRecord& client : parts.clients->List("")) {
     if (const std::shared_ptr<TelemetryStream> stream = client.telemetry.lock()) {
-      stream->Close(absl::UnavailableError("this member is shutting down"));
+      EndTelemetry(stream.get(), absl::UnavailableError("this member is shutting down"));
     }
   }
   const bool drained = parts.server->Stop(kStopGraceMs);

@@ -406,6 +406,26 @@ TEST_F(BrokerTest, SettingsThatAreNeitherProducersNorConsumersEndTheStream) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(BrokerTest, AStoppingMemberEndsTelemetryAsTheClientsLanguageCanTakeIt) {
+  for (const auto& [language, expected] : {std::pair("JAVA", grpc::StatusCode::UNAVAILABLE),
+                                           std::pair("RUST", grpc::StatusCode::OK)}) {
+    Start();
+    const BrokerClient client = Client(language);
+    grpc::ClientContext context;
+    client.Fill(&context);
+    auto stream = client.messaging()->Telemetry(&context);
+    v2::TelemetryCommand command;
+    command.mutable_settings()->set_client_type(v2::PRODUCER);
+    command.mutable_settings()->mutable_publishing()->add_topics()->set_name("orders");
+    ASSERT_TRUE(stream->Write(command));
+    ASSERT_TRUE(stream->Read(&command));
+    ASSERT_TRUE(broker_->Stop().ok());
+    broker_.reset();
+    EXPECT_FALSE(stream->Read(&command));
+    EXPECT_EQ(stream->Finish().error_code(), expected) << language;
+  }
+}
+
 TEST_F(BrokerTest, TheSamePortSpeaksTls) {
   Start();
   grpc::experimental::TlsChannelCredentialsOptions options;

@@ -1,6 +1,7 @@
 #include "broker/handlers/messaging_handlers.h"
 #include "broker/internal_call.h"
 #include "broker/retry_policy_proto.h"
+#include "broker/telemetry_end.h"
 #include "glog/logging.h"
 
 namespace raftmq::broker {
@@ -35,7 +36,7 @@ class TelemetryListener final : public TelemetryStream::Listener {
  private:
   void OnSettings(const v2::Settings& asked) {
     if (const absl::Status status = CheckSettings(asked); !status.ok()) {
-      stream_->Close(absl::InvalidArgumentError(status.message()));
+      EndTelemetry(stream_.get(), absl::InvalidArgumentError(status.message()));
       return;
     }
     const std::string& group = asked.subscription().group().name();
@@ -77,8 +78,9 @@ class TelemetryListener final : public TelemetryStream::Listener {
     *answer.mutable_settings() =
         AnswerSettings(asked, stream->context().language, self.options_.settings, group);
     if (!self.deps_.clients->PutSettings(stream->context(), answer.settings(), stream)) {
-      stream->Close(absl::ResourceExhaustedError(
-          "this member knows as many clients as its bound allows: try again later"));
+      EndTelemetry(stream.get(),
+                   absl::ResourceExhaustedError(
+                       "this member knows as many clients as its bound allows: try again later"));
       return;
     }
     SetOk(answer.mutable_status());
@@ -95,7 +97,8 @@ class TelemetryListener final : public TelemetryStream::Listener {
 std::shared_ptr<TelemetryStream::Listener> MessagingHandlers::Telemetry(
     std::shared_ptr<TelemetryStream> stream) {
   if (stream->context().client_id.empty()) {
-    stream->Close(absl::InvalidArgumentError("the header x-mq-client-id is missing or empty"));
+    EndTelemetry(stream.get(),
+                 absl::InvalidArgumentError("the header x-mq-client-id is missing or empty"));
   }
   return std::make_shared<TelemetryListener>(options_, deps_, std::move(stream));
 }
