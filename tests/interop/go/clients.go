@@ -3,18 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
 	"github.com/apache/rocketmq-clients/golang/v5/credentials"
 )
 
-var counter int
+var counter atomic.Int64
 
 func unique(name string) string {
-	counter++
-	return fmt.Sprintf("%s-go-%x-%d", name, time.Now().UnixMilli()&0xffffff, counter)
+	return fmt.Sprintf("%s-go-%x-%d", name, time.Now().UnixMilli()&0xffffff, counter.Add(1))
 }
 
 // The client's own default: TLS that verifies nothing, all members as one access point.
@@ -28,18 +30,19 @@ func config(group string) *rmq.Config {
 
 type client interface{ GracefulStop() error }
 
-var running []client
+// The clients of one scenario.
+type clients struct{ running []client }
 
-func stopClients() {
+func (c *clients) stop() {
 	var all sync.WaitGroup
-	for _, one := range running {
+	for _, one := range c.running {
 		all.Add(1)
 		go func() {
 			defer all.Done()
 			_ = one.GracefulStop() // a scenario's verdict doesn't hang on it
 		}()
 	}
-	running = nil
+	c.running = nil
 	stopped := make(chan struct{})
 	go func() { all.Wait(); close(stopped) }()
 	select {
@@ -48,49 +51,60 @@ func stopClients() {
 	}
 }
 
-func producer(topic string, options ...rmq.ProducerOption) rmq.Producer {
+func (c *clients) producer(topic string, options ...rmq.ProducerOption) rmq.Producer {
 	made, err := rmq.NewProducer(config(""), append(options, rmq.WithTopics(topic))...)
 	must(err)
 	must(made.Start())
-	running = append(running, made)
+	c.running = append(c.running, made)
 	return made
 }
 
-func simpleConsumer(topic, group string, filter *rmq.FilterExpression) rmq.SimpleConsumer {
+func newSimpleConsumer(topic, group string, filter *rmq.FilterExpression) (rmq.SimpleConsumer, error) {
 	made, err := rmq.NewSimpleConsumer(config(group), rmq.WithSimpleAwaitDuration(3*time.Second),
 		rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}))
+	if err != nil {
+		return nil, err
+	}
+	return made, made.Start()
+}
+
+func (c *clients) filteringConsumer(topic, group string, filter *rmq.FilterExpression) rmq.SimpleConsumer {
+	made, err := newSimpleConsumer(topic, group, filter)
 	must(err)
-	must(made.Start())
-	running = append(running, made)
+	c.running = append(c.running, made)
 	return made
 }
 
-func pushConsumer(topic, group string, consume func(*rmq.MessageView) rmq.ConsumerResult) rmq.PushConsumer {
+func (c *clients) simpleConsumer(topic, group string) rmq.SimpleConsumer {
+	return c.filteringConsumer(topic, group, rmq.SUB_ALL)
+}
+
+type consume = func(*rmq.MessageView) rmq.ConsumerResult
+
+func (c *clients) filteringPushConsumer(topic, group string, filter *rmq.FilterExpression, listen consume) {
 	made, err := rmq.NewPushConsumer(config(group), rmq.WithPushAwaitDuration(3*time.Second),
-		rmq.WithPushConsumptionThreadCount(8),
+		rmq.WithPushConsumptionThreadCount(16),
 		rmq.WithPushMaxCacheMessageCount(1024),
-		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: rmq.SUB_ALL}),
-		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: consume}))
+		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}),
+		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: listen}))
 	must(err)
 	must(made.Start())
-	running = append(running, made)
-	return made
+	c.running = append(c.running, made)
+}
+
+func (c *clients) pushConsumer(topic, group string, listen consume) {
+	c.filteringPushConsumer(topic, group, rmq.SUB_ALL, listen)
 }
 
 // Received from the dead-letter queue, which is made with its first message.
-func deadLetters(group string, count int) *received {
+func (c *clients) deadLetters(group string, count int) *received {
 	var from rmq.SimpleConsumer
 	waitUntil(30*time.Second, "a dead-letter queue", func() bool {
-		made, err := rmq.NewSimpleConsumer(config(unique("group")), rmq.WithSimpleAwaitDuration(3*time.Second),
-			rmq.WithSimpleSubscriptionExpressions(
-				map[string]*rmq.FilterExpression{"%DLQ%" + group: rmq.SUB_ALL}))
-		if err != nil || made.Start() != nil {
-			return false
-		}
+		made, err := newSimpleConsumer("%DLQ%"+group, unique("group"), rmq.SUB_ALL)
 		from = made
-		return true
+		return err == nil
 	})
-	running = append(running, from)
+	c.running = append(c.running, from)
 	return receiveCount(from, 20*time.Second, count)
 }
 
@@ -161,6 +175,13 @@ func (r *received) of(body string) []int32 {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return r.attempts[body]
+}
+
+// The bodies of all, in alphabetical order.
+func (r *received) bodies() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.Sorted(maps.Keys(r.attempts))
 }
 
 func (r *received) checkComplete(bodies []string) {

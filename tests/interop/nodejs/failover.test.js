@@ -73,6 +73,42 @@ test('the leader is killed while a push consumer works', async t => {
   assert.deepEqual(s.foreign(sent.bodies, seen), []);
 });
 
+test('open transactions and delayed messages survive a killed leader', async () => {
+  const transactions = await s.createTopic('kill-half', 'TRANSACTION');
+  const delays = await s.createTopic('kill-delay', 'DELAY');
+  const [leader, { address }] = await s.members();
+  // The protocol's COMMIT and ROLLBACK.
+  const checker = { async check(message) { return message.body.toString() === 'yes' ? 1 : 2; } };
+  const producer = await s.startProducer(address, transactions, { checker });
+  const timer = await s.startProducer(address, delays);
+  const ended = await s.startSimpleConsumer(address, transactions, s.unique('group'));
+  const later = await s.startSimpleConsumer(address, delays, s.unique('group'));
+  const dropped = producer.beginTransaction();
+  await producer.send({ topic: transactions, body: Buffer.from('no') }, dropped);
+  const kept = producer.beginTransaction();
+  await producer.send({ topic: transactions, body: Buffer.from('yes') }, kept);
+  const due = Date.now() + 6000;
+  const deliveryTimestamp = new Date(due);
+  const recalled = await timer.send({ topic: delays, body: Buffer.from('recalled'), deliveryTimestamp });
+  await timer.send({ topic: delays, body: Buffer.from('later'), deliveryTimestamp });
+  await s.cluster('kill', leader.id);
+  const succeeds = call => s.waitUntil(() => call().then(() => true, () => false), 20000, `${call}`);
+  // This client ends a transaction only through the member that took its half message. If that is the
+  // killed one, the broker asks.
+  await kept.commit().catch(() => {});
+  await dropped.rollback().catch(() => {});
+  await succeeds(() => timer.recallMessage(delays, recalled.recallHandle));
+  const committed = await s.receiveUntil(ended, seen => seen.size > 0, 60000);
+  assert.deepEqual([...committed.bodies.keys()], ['yes']);
+  const delayed = await s.receiveUntil(later, seen => seen.size > 0, 20000);
+  assert.deepEqual([...delayed.bodies.keys()], ['later']);
+  assert.ok(Date.now() >= due - 50, 'it came early');
+  for (const consumer of [ended, later]) {
+    const { bodies } = await s.receiveUntil(consumer, seen => seen.size > 0, 3000);
+    assert.deepEqual([...bodies.keys()], []);
+  }
+});
+
 test('every member is restarted while a client sends and consumes', async t => {
   const topic = await s.createTopic('rolling');
   const all = await s.members();

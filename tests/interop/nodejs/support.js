@@ -1,8 +1,10 @@
 // What every scenario needs: the cluster under test, clients that are shut down at the end, waiting.
 'use strict';
 
-const { execFile } = require('node:child_process');
+const { execFile, spawn } = require('node:child_process');
+const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
+const { once } = require('node:events');
 const path = require('node:path');
 const { promisify } = require('node:util');
 const { Producer, PushConsumer, SimpleConsumer } = require('rocketmq-client-nodejs');
@@ -151,6 +153,28 @@ async function deadLetters(endpoints, group, count) {
   return messages;
 }
 
+// Kills a consumer in a process of its own (consume.js) once it holds `count` messages. Returns their
+// bodies.
+async function holdUntilKilled(kind, endpoints, topic, group, count) {
+  const child = spawn(process.execPath,
+    [path.join(__dirname, 'consume.js'), kind, endpoints, topic, group],
+    { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'close');
+  let output = '';
+  child.stdout.on('data', data => { output += data; });
+  const held = () => output.split('\n').slice(0, -1);
+  try {
+    await waitUntil(() => {
+      assert.equal(child.exitCode, null, 'consume.js ended');
+      return held().length >= count;
+    }, 40000, `a consumer in another process to hold ${count} messages`);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+  }
+  return held();
+}
+
 function missing(expected, seen) {
   return expected.filter(body => !seen.has(body));
 }
@@ -161,6 +185,6 @@ function foreign(expected, seen) {
 }
 
 module.exports = {
-  cluster, createGroup, createTopic, deadLetters, foreign, members, missing, receiveUntil, sendMany, shutdownAll,
-  startProducer, startPushConsumer, startSimpleConsumer, status, unique, waitUntil,
+  cluster, createGroup, createTopic, deadLetters, foreign, holdUntilKilled, members, missing, receiveUntil,
+  sendMany, shutdownAll, startProducer, startPushConsumer, startSimpleConsumer, status, unique, waitUntil,
 };

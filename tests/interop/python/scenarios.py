@@ -1,164 +1,67 @@
 #!/usr/bin/env python3
 """The official RocketMQ 5 client for Python against the cluster in $RAFTMQ_CLUSTER_DIR. Prints TAP."""
 
-import os
-import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import traceback
-import uuid
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "deploy" / "local"))
-import environment  # noqa: E402
+import tap
+from tap import alone, scenario
 
-environment.enter_venv(pathlib.Path(__file__).with_name("requirements.txt"))
-os.environ["HOME"] = tempfile.mkdtemp(prefix="raftmq-interop-python-")  # the client logs below it
-
-from console import check, check_equal, wait_until  # noqa: E402
-from local_cluster import DOWN, Cluster  # noqa: E402
-from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression,  # noqa: E402
-                      Message, MessageListener, Producer, PushConsumer, SimpleConsumer,
-                      TransactionChecker, TransactionResolution)
-
-CLUSTER = Cluster.load(os.environ["RAFTMQ_CLUSTER_DIR"])
-SCENARIOS = []
-_running = []
+from clients import (CLUSTER, Listener, check_complete, dead_letters, heal, hold_until_killed, message,
+                     new_group, new_topic, producer, push_consumer, receive_until, send_many,
+                     simple_consumer, stop_clients, unique)
+import environment
+from console import check, check_equal, wait_until
+from local_cluster import Cluster
+from rocketmq import FilterExpression, TransactionChecker, TransactionResolution
+from rocketmq.grpc_protocol import FilterType
 
 
-def scenario(function):
-    SCENARIOS.append((function.__name__.replace("_", " "), function))
-    return function
-
-
-def unique(name):
-    return f"{name}-{uuid.uuid4().hex[:8]}"
-
-
-def new_topic(name, type="NORMAL"):
-    topic = unique(name)
-    CLUSTER.create_topic(topic, type)
-    return topic
-
-
-def configuration(endpoints=None):
-    return ClientConfiguration(endpoints or CLUSTER.access_points(), Credentials("", ""))
-
-
-def started(client):
-    client.startup()
-    _running.append(client)
-    return client
-
-
-def producer(topic, endpoints=None, **options):
-    return started(Producer(configuration(endpoints), (topic,), **options))
-
-
-def simple_consumer(topic, group=None, endpoints=None, await_seconds=3):
-    return started(SimpleConsumer(configuration(endpoints), group or unique("group"),
-                                  {topic: FilterExpression()}, await_duration=await_seconds))
-
-
-class Listener(MessageListener):
-    """Counts deliveries by body; fails the first delivery of the bodies in `fail_once`, and all of
-    those in `fail_always`."""
-
-    def __init__(self, fail_once=(), fail_always=()):
-        self._lock = threading.Lock()
-        self._fail_once = set(fail_once)
-        self._fail_always = set(fail_always)
-        self.attempts = {}
-
-    def consume(self, message):
-        body = message.body.decode()
-        with self._lock:
-            attempts = self.attempts.setdefault(body, [])
-            attempts.append(message.delivery_attempt)
-            failed = body in self._fail_always or (body in self._fail_once and len(attempts) == 1)
-        return ConsumeResult.FAILURE if failed else ConsumeResult.SUCCESS
-
-
-def push_consumer(topic, listener, endpoints=None, group=None):
-    return started(PushConsumer(configuration(endpoints), group or unique("group"), listener,
-                                {topic: FilterExpression()}))
-
-
-def message(topic, body, **fields):
-    made = Message()
-    made.topic = topic
-    made.body = body if isinstance(body, bytes) else body.encode()
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
-
-
-class Sent:
-    def __init__(self):
-        self.bodies, self.failures, self.longest = [], [], 0.0
-
-
-def send_many(sender, topic, count, prefix="m", at=lambda i: None):
-    """Sends one after another; what fails after the client's own retries is sent again."""
-    sent = Sent()
-    for i in range(count):
-        at(i)
-        body = f"{prefix}-{i}"
-        began = time.monotonic()
-
-        def attempt():
-            try:
-                return sender.send(message(topic, body))
-            except Exception as error:  # pylint: disable=broad-except
-                sent.failures.append(str(error))
-                return None
-        wait_until(attempt, 30, f"{body} to be sent; {sent.failures[-1:]}")
-        sent.longest = max(sent.longest, time.monotonic() - began)
-        sent.bodies.append(body)
-    return sent
-
-
-class Received:
-    def __init__(self):
-        self.counts, self.messages, self.failures = {}, [], []
-
-
-def receive_until(consumer, done, timeout, invisible=10, ack=True):
-    got = Received()
-    deadline = time.monotonic() + timeout
-    while not done(got.counts) and time.monotonic() < deadline:
-        try:
-            batch = consumer.receive(32, invisible) or []
-        except Exception as error:  # pylint: disable=broad-except
-            got.failures.append(str(error))
-            continue
-        for one in batch:
-            body = one.body.decode()
-            got.counts[body] = got.counts.get(body, 0) + 1
-            got.messages.append(one)
-            if ack:
-                try:
-                    consumer.ack(one)
-                except Exception as error:  # pylint: disable=broad-except
-                    got.failures.append(f"ack: {error}")
-    return got
-
-
-def check_complete(bodies, counts):
-    lost = [b for b in bodies if b not in counts]
-    check(not lost, f"{len(lost)} of {len(bodies)} acknowledged messages are missing: {lost[:10]}")
-    foreign = sorted(set(counts) - set(bodies))
-    check(not foreign, f"messages that nobody sent: {foreign[:10]}")
+def taken_over(kind, other):
+    """What a killed consumer held comes again, to `other(topic, group, bodies)`, which returns the
+    delivery attempts by body; what nobody held comes at once."""
+    topic, group = new_topic("takeover"), unique("group")
+    sender = producer(topic)
+    held = send_many(sender, topic, 10).bodies
+    check_equal(sorted(hold_until_killed(kind, topic, group, 10)), sorted(held), "what it held")
+    began = time.monotonic()
+    late = send_many(sender, topic, 5, prefix="late").bodies
+    attempts = other(topic, group, held + late)
+    check_equal({b: attempts.get(b) for b in held}, dict.fromkeys(held, [2]), "attempts of the held")
+    check_equal({b: attempts.get(b) for b in late}, dict.fromkeys(late, [1]), "attempts of the others")
+    return f"after {time.monotonic() - began:.0f} s"
 
 
 @scenario
-def a_producer_and_a_simple_consumer_start_and_stop():
+def messages_of_a_killed_push_consumer_are_taken_over():
+    def other(topic, group, bodies):
+        listener = Listener()
+        push_consumer(topic, listener, group=group)
+        wait_until(lambda: len(listener.attempts) == len(bodies), 90,
+                   f"{len(bodies)} messages")
+        return listener.attempts
+    return taken_over("push", other)
+
+
+@scenario
+def messages_of_a_killed_simple_consumer_are_taken_over():
+    def other(topic, group, bodies):
+        got = receive_until(simple_consumer(topic, group),
+                            lambda counts: len(counts) == len(bodies), 40)
+        attempts = {}
+        for one in got.messages:
+            attempts.setdefault(one.body.decode(), []).append(one.delivery_attempt)
+        return attempts
+    return taken_over("simple", other)
+
+
+@scenario
+def clients_start_and_stop():
     topic = new_topic("start")
-    for client in (producer(topic), simple_consumer(topic)):
+    for client in (producer(topic), simple_consumer(topic), push_consumer(topic, Listener())):
         check(client.is_running, f"{client} runs")
         client.shutdown()
         check(not client.is_running, f"{client} stopped")
@@ -182,6 +85,17 @@ def a_message_arrives_with_all_that_was_sent_with_it():
 
 
 @scenario
+def asynchronous_sends_are_answered_once_each():
+    topic = new_topic("async")
+    sender = producer(topic)
+    answers = [sender.send_async(message(topic, f"m-{i}")) for i in range(50)]
+    ids = {answer.result(timeout=20).message_id for answer in answers}
+    check_equal(len(ids), 50, "message ids")
+    got = receive_until(simple_consumer(topic), lambda counts: len(counts) == 50, 30)
+    check_equal(got.counts, {f"m-{i}": 1 for i in range(50)}, "what arrived")
+
+
+@scenario
 def an_acked_message_never_comes_again_and_an_unacked_one_does():
     topic = new_topic("ack")
     sent = send_many(producer(topic), topic, 20)
@@ -199,6 +113,55 @@ def an_acked_message_never_comes_again_and_an_unacked_one_does():
 
 
 @scenario
+def a_changed_invisibility_keeps_a_message_away_or_brings_it_back():
+    topic = new_topic("invisible")
+    send_many(producer(topic), topic, 1)
+    consumer = simple_consumer(topic)
+    first = receive_until(consumer, lambda counts: counts, 20, ack=False).messages[0]
+    for _ in range(2):  # the second time it goes on from where the first time would have ended
+        consumer.change_invisible_duration(first, 12)
+        check_equal(receive_until(consumer, lambda counts: counts, 8).counts, {}, "before its time")
+    consumer.change_invisible_duration(first, 1)
+    again = receive_until(consumer, lambda counts: counts, 15)
+    check_equal(again.counts, {"m-0": 1}, "after its time")
+    check_equal(again.messages[0].delivery_attempt, 2, "delivery attempt")
+
+
+def check_filtered(topic, wanted, expected):
+    """Only these bodies reach a simple and a push consumer with this filter."""
+    listener = Listener()
+    push_consumer(topic, listener, wanted=wanted)
+    consumer = simple_consumer(topic, wanted=wanted)
+    got = receive_until(consumer, lambda counts: len(counts) == len(expected), 30)
+    check_equal(sorted(got.counts), sorted(expected), "what a simple consumer got")
+    wait_until(lambda: len(listener.attempts) >= len(expected), 30, "all to be pushed")
+    check_equal(receive_until(consumer, lambda counts: counts, 4).counts, {}, "later")
+    check_equal(sorted(listener.attempts), sorted(expected), "what a push consumer got")
+
+
+@scenario
+def only_messages_with_a_wanted_tag_arrive():
+    topic = new_topic("tags")
+    sender = producer(topic)
+    for i in range(20):
+        sender.send(message(topic, f"m-{i}", tag=["red", "green", "blue", "grey"][i % 4]))
+    check_filtered(topic, FilterExpression("red || blue"), [f"m-{i}" for i in range(0, 20, 2)])
+
+
+@scenario
+def only_messages_that_an_SQL_expression_wants_arrive():
+    topic = new_topic("sql")
+    sender = producer(topic)
+    for i in range(20):
+        sent = message(topic, f"m-{i}", tag="even" if i % 2 == 0 else "odd")
+        sent.add_property("price", str(i))
+        sender.send(sent)
+    wanted = FilterExpression("(price BETWEEN 15 AND 17 OR price = 3) AND TAGS = 'odd'",
+                              FilterType.SQL)
+    check_filtered(topic, wanted, ["m-3", "m-15", "m-17"])
+
+
+@scenario
 def a_push_consumer_gets_every_message_and_a_failed_one_again():
     topic = new_topic("push")
     listener = Listener(fail_once=["m-3"])
@@ -208,26 +171,6 @@ def a_push_consumer_gets_every_message_and_a_failed_one_again():
                "40 messages and one retry")
     check_complete(sent.bodies, listener.attempts)
     check_equal(listener.attempts["m-3"], [1, 2], "attempts of the failed one")
-
-
-def new_group(**fields):
-    group = unique("group")
-    CLUSTER.create_group(group, retry_policy={"customized": {"next_ms": [500]}}, **fields)
-    return group
-
-
-def dead_letters(group, count):
-    """Received from the dead-letter queue, which is made with its first message."""
-    consumers = []
-
-    def start():
-        try:
-            consumers.append(simple_consumer(f"%DLQ%{group}"))
-        except Exception:  # pylint: disable=broad-except
-            return False
-        return True
-    wait_until(start, 30, "a dead-letter queue")
-    return receive_until(consumers[0], lambda counts: len(counts) == count, 20).messages
 
 
 @scenario
@@ -298,11 +241,11 @@ def a_delayed_message_comes_when_it_is_due():
 def a_delayed_message_that_is_recalled_never_comes():
     topic = new_topic("recall", "DELAY")
     sender, consumer = producer(topic), simple_consumer(topic)
-    due = int(time.time()) + 4
+    due = int(time.time()) + 6
     recalled = sender.send(message(topic, "no", delivery_timestamp=due))
     sender.send(message(topic, "yes", delivery_timestamp=due))
     check_equal(sender.recall_message(topic, recalled.recall_handle), recalled.message_id, "its id")
-    check_equal(receive_until(consumer, lambda counts: len(counts) > 1, 9).counts, {"yes": 1}, "seen")
+    check_equal(receive_until(consumer, lambda counts: len(counts) > 1, 11).counts, {"yes": 1}, "seen")
     try:
         sender.recall_message(topic, recalled.recall_handle)
     except Exception as error:  # pylint: disable=broad-except
@@ -355,34 +298,36 @@ def a_transaction_is_seen_after_its_commit_and_never_after_its_rollback():
     check_equal(receive_until(consumer, lambda counts: counts, 4).counts, {}, "later")
 
 
+def check_refused(sender, sent, expected):
+    try:
+        sender.send(sent)
+    except Exception as error:  # pylint: disable=broad-except
+        check(re.search(expected, str(error)), f"the error says why: {error}")
+    else:
+        raise AssertionError(f"a send to {sent.topic} was taken")
+
+
 @scenario
-def sends_to_an_unknown_topic_and_of_the_wrong_type_are_refused():
-    for topic, fields, expected in (
-            (unique("nowhere"), {}, "(?i)topic|route|not.?found"),
-            (new_topic("type"), {"message_group": "x"}, "(?i)type")):
-        sender = producer(topic)
-        try:
-            sender.send(message(topic, "m", **fields))
-        except Exception as error:  # pylint: disable=broad-except
-            check(re.search(expected, str(error)), f"the error says why: {error}")
-        else:
-            raise AssertionError(f"a send to {topic} was taken")
+def an_unknown_topic_is_refused():
+    topic = unique("nowhere")
+    check_refused(producer(topic), message(topic, "m"), "(?i)topic|route|not.?found")
+
+
+@scenario
+def a_message_of_the_wrong_type_is_refused():
+    topic = new_topic("type")
+    check_refused(producer(topic), message(topic, "m", message_group="x"), "(?i)type")
 
 
 @scenario
 def a_body_above_4_MiB_is_refused_and_one_of_4_MiB_is_taken():
     topic = new_topic("size")
     sender = producer(topic)
-    try:
-        sender.send(message(topic, b"x" * (4 * 1024 * 1024 + 1)))
-    except Exception as error:  # pylint: disable=broad-except
-        check(re.search("(?i)size|large|body", str(error)), f"the error says why: {error}")
-    else:
-        raise AssertionError("4 MiB + 1 was taken")
+    check_refused(sender, message(topic, b"x" * (4 * 1024 * 1024 + 1)), "(?i)size|large|body")
     check(sender.send(message(topic, b"x" * (4 * 1024 * 1024))).message_id, "4 MiB is taken")
 
 
-@scenario
+@alone
 def the_leader_is_killed_while_a_client_sends():
     topic = new_topic("kill-send")
     sent = send_many(producer(topic), topic, 300,
@@ -393,7 +338,7 @@ def the_leader_is_killed_while_a_client_sends():
     return f"{len(sent.failures)} sends failed, the longest took {sent.longest * 1000:.0f} ms"
 
 
-@scenario
+@alone
 def the_leader_is_killed_while_a_client_consumes():
     topic = new_topic("kill-consume")
     consumer, sender, outcome = simple_consumer(topic), producer(topic), {}
@@ -411,7 +356,7 @@ def the_leader_is_killed_while_a_client_consumes():
             f"{len(got.messages) - len(got.counts)} redelivered")
 
 
-@scenario
+@alone
 def the_leader_is_killed_while_a_push_consumer_works():
     topic = new_topic("kill-push")
     listener = Listener()
@@ -427,24 +372,62 @@ def the_leader_is_killed_while_a_push_consumer_works():
     return f"{sum(map(len, listener.attempts.values())) - 300} redelivered"
 
 
-@scenario
-def every_member_is_restarted_while_a_client_sends():
+@alone
+def open_transactions_and_delayed_messages_survive_a_killed_leader():
+    transactions, delays = new_topic("kill-half", "TRANSACTION"), new_topic("kill-delay", "DELAY")
+    sender, timer = producer(transactions, checker=RollBack()), producer(delays)
+    ended, later = simple_consumer(transactions), simple_consumer(delays)
+    dropped, kept = sender.begin_transaction(), sender.begin_transaction()
+    sender.send(message(transactions, "no"), dropped)
+    sender.send(message(transactions, "yes"), kept)
+    due = int(time.time()) + 6
+    recalled = timer.send(message(delays, "recalled", delivery_timestamp=due))
+    timer.send(message(delays, "later", delivery_timestamp=due))
+    CLUSTER.kill(CLUSTER.wait_leader())
+    wait_until(lambda: _succeeds(kept.commit), 20, "the commit")
+    wait_until(lambda: _succeeds(dropped.rollback), 20, "the rollback")
+    wait_until(lambda: _succeeds(lambda: timer.recall_message(delays, recalled.recall_handle)), 20,
+               "the recall")
+    check_equal(receive_until(ended, lambda counts: counts, 20).counts, {"yes": 1}, "committed")
+    check_equal(receive_until(later, lambda counts: counts, 20).counts, {"later": 1}, "delayed")
+    check(time.time() >= due - 0.05, "it came early")
+    for consumer in (ended, later):
+        check_equal(receive_until(consumer, lambda counts: counts, 3).counts, {}, "afterwards")
+
+
+def _succeeds(call):
+    try:
+        call()
+    except Exception:  # pylint: disable=broad-except
+        return False
+    return True
+
+
+@alone
+def every_member_is_restarted_while_a_client_sends_and_consumes():
     topic = new_topic("rolling")
-    sender, done, rounds = producer(topic), threading.Event(), []
+    sender, consumer, rounds, got, restarted = producer(topic), simple_consumer(topic), [], [], []
+    all_sent = threading.Event()
 
     def restart():
         for member in CLUSTER.members:
             CLUSTER.restart(member)
-        done.set()
-    thread = threading.Thread(target=restart)
-    thread.start()
-    while not done.is_set():
+            restarted.append(member)
+
+    def bodies():
+        return [b for r in rounds for b in r.bodies]
+    restarting = threading.Thread(target=restart)
+    consuming = threading.Thread(target=lambda: got.append(receive_until(
+        consumer, lambda counts: all_sent.is_set() and len(counts) >= len(bodies()), 120)))
+    restarting.start()
+    consuming.start()
+    while restarting.is_alive():
         rounds.append(send_many(sender, topic, 50, prefix=f"m-{len(rounds)}"))
-    thread.join()
-    bodies = [b for r in rounds for b in r.bodies]
-    got = receive_until(simple_consumer(topic), lambda counts: len(counts) >= len(bodies), 90)
-    check_complete(bodies, got.counts)
-    return (f"{len(bodies)} sent, {sum(len(r.failures) for r in rounds)} sends failed, the longest "
+    all_sent.set()
+    consuming.join()
+    check_equal(restarted, CLUSTER.members, "restarted members")
+    check_complete(bodies(), got[0].counts)
+    return (f"{len(bodies())} sent, {sum(len(r.failures) for r in rounds)} sends failed, the longest "
             f"took {max(r.longest for r in rounds) * 1000:.0f} ms")
 
 
@@ -475,51 +458,5 @@ def whoever_knows_one_group_sends_to_and_receives_from_all():
         cluster.remove()
 
 
-def heal():
-    for member in CLUSTER.members:
-        if CLUSTER.member_status(member)["role"] == DOWN:
-            CLUSTER.restart(member)
-
-
-def stop_clients():
-    def stop(client):
-        try:
-            if client.is_running:
-                client.shutdown()
-        except Exception:  # pylint: disable=broad-except
-            pass  # a scenario's verdict doesn't hang on it
-    threads = [threading.Thread(target=stop, args=(c,), daemon=True) for c in _running]
-    _running.clear()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(15)
-
-
-def main():
-    only = re.compile(os.environ.get("RAFTMQ_ONLY", ""))
-    chosen = [(name, run) for name, run in SCENARIOS if only.search(name)]
-    print(f"TAP version 13\n1..{len(chosen)}", flush=True)
-    failed = 0
-    for number, (name, run) in enumerate(chosen, 1):
-        try:
-            heal()
-            note = run()
-            print(f"ok {number} - {name}", flush=True)
-            if note:
-                print(f"# {note}", flush=True)
-        except BaseException as error:  # pylint: disable=broad-except
-            failed += 1
-            print(f"not ok {number} - {name}\n  ---", flush=True)
-            print("\n".join("  " + line for line in
-                            "".join(traceback.format_exception(error)).splitlines()[-12:]))
-            print("  ...", flush=True)
-            if isinstance(error, KeyboardInterrupt):
-                break
-        stop_clients()
-    sys.stdout.flush()
-    os._exit(1 if failed else 0)  # clients that could not stop have threads that never end
-
-
 if __name__ == "__main__":
-    main()
+    tap.run_all(heal, stop_clients)

@@ -8,8 +8,8 @@ use rocketmq::model::message::{Message, MessageBuilder, MessageView};
 use rocketmq::model::transaction::TransactionResolution;
 use rocketmq::{Producer, SimpleConsumer};
 
-use crate::cluster;
 use crate::tap::Outcome;
+use crate::{check, cluster};
 
 pub fn text<E: std::fmt::Debug>(error: E) -> String {
     format!("{error:?}")
@@ -65,12 +65,37 @@ pub fn message(topic: &str, body: &str) -> impl Message {
         .expect("a message with a topic and a body")
 }
 
-pub async fn send_many(from: &Producer, topic: &str, count: usize) -> Outcome<Vec<String>> {
-    let bodies: Vec<String> = (0..count).map(|i| format!("m-{i}")).collect();
-    for body in &bodies {
-        from.send(message(topic, body)).await.map_err(text)?;
+#[derive(Default)]
+pub struct Sent {
+    pub bodies: Vec<String>,
+    pub failures: usize,
+    pub longest: Duration,
+}
+
+impl Sent {
+    /// This client neither sends again nor leaves out an address where nobody listens, so that is done
+    /// here, as an application would.
+    pub async fn send(&mut self, from: &Producer, topic: &str, body: String) -> Outcome<()> {
+        let began = Instant::now();
+        while let Err(failure) = from.send(message(topic, &body)).await {
+            self.failures += 1;
+            let patience = Duration::from_secs(30);
+            check!(began.elapsed() < patience, "{body} could not be sent for {patience:?}: {failure}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.longest = self.longest.max(began.elapsed());
+        self.bodies.push(body);
+        Ok(())
     }
-    Ok(bodies)
+}
+
+/// The bodies `<prefix>-<i>`, one after another.
+pub async fn send_many(from: &Producer, topic: &str, prefix: &str, count: usize) -> Outcome<Vec<String>> {
+    let mut sent = Sent::default();
+    for i in 0..count {
+        sent.send(from, topic, format!("{prefix}-{i}")).await?;
+    }
+    Ok(sent.bodies)
 }
 
 pub fn body_of(message: &MessageView) -> String {
@@ -110,9 +135,19 @@ impl<'a> Receiving<'a> {
 
     /// Until so many different messages are there, or the time is over.
     pub async fn until(&self, from: &SimpleConsumer, limit: Duration, different: usize) -> Received {
+        self.until_done(from, limit, |got| got.different() >= different).await
+    }
+
+    /// Until `done`, or the time is over.
+    pub async fn until_done(
+        &self,
+        from: &SimpleConsumer,
+        limit: Duration,
+        done: impl Fn(&Received) -> bool,
+    ) -> Received {
         let end = Instant::now() + limit;
         let mut got = Received::default();
-        while got.different() < different && Instant::now() < end {
+        while !done(&got) && Instant::now() < end {
             let received = from.receive_with(self.topic, &self.filter, 16, self.invisible).await;
             let messages = match received {
                 Ok(messages) => messages,

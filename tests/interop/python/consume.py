@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""A consumer that never finishes a message, to be killed: `consume.py push|simple TOPIC GROUP` prints
+the body of each message that it holds."""
+
+import sys
+import threading
+
+import clients
+from rocketmq import MessageListener
+
+
+class Holding(MessageListener):
+    def consume(self, message):
+        print(message.body.decode(), flush=True)
+        threading.Event().wait()
+
+
+def main():
+    kind, topic, group = sys.argv[1:]
+    if kind == "push":
+        clients.push_consumer(topic, Holding(), group=group)
+        threading.Event().wait()
+    consumer = clients.simple_consumer(topic, group)
+    while True:
+        for message in consumer.receive(32, 10) or []:
+            print(message.body.decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
