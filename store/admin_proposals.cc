@@ -238,7 +238,7 @@ class UpdateOffsetProposal final : public AdminProposal {
   absl::Status Decide(ProposalWriter& writer) override {
     LeaderView& view = context_->view();
     RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset offset, CheckTarget(view.state()));
-    RAFTMQ_RETURN_IF_ERROR(CheckOwner(view));
+    RAFTMQ_RETURN_IF_ERROR(CheckOwner(view, offset));
     RAFTMQ_ASSIGN_OR_RETURN(
         const GroupStart start,
         StartGroup(view, update_.group, update_.topic,
@@ -280,15 +280,22 @@ class UpdateOffsetProposal final : public AdminProposal {
     return std::max(update_.offset, ends->min);
   }
 
-  // A consumer that was thought dead, and lives, must not take back what the next one committed.
-  absl::Status CheckOwner(LeaderView& view) const {
+  // A consumer that was thought dead, and lives, must not take back what the next one committed;
+  // nor must a commit that was long under way, when the next one has let go of the queue already.
+  absl::Status CheckOwner(LeaderView& view, QueueOffset offset) const {
     const QueueLock* lock = view.state().FindLock({update_.group, update_.topic, update_.queue});
-    if (update_.client_id.empty() || lock == nullptr || lock->client_id == update_.client_id ||
-        lock->IsOver(view.LeaseTimeMs())) {
-      return absl::OkStatus();
+    if (update_.client_id.empty() || lock == nullptr) return absl::OkStatus();
+    if (lock->client_id != update_.client_id && !lock->IsOver(view.LeaseTimeMs())) {
+      return Refuse(Reason::kForbidden, StrCat(what_, " by client ", update_.client_id,
+                                               ": the queue is locked by ", lock->client_id));
     }
-    return Refuse(Reason::kForbidden, StrCat(what_, " by client ", update_.client_id,
-                                             ": the queue is locked by ", lock->client_id));
+    const auto progress = view.state().FindProgress(update_.group, update_.topic, update_.queue);
+    if (!progress.has_value() || offset >= progress->commit_offset) return absl::OkStatus();
+    return Refuse(Reason::kIllegalOffset,
+                  StrCat(what_, " by client ", update_.client_id, ": offset ", offset,
+                         " is behind the committed offset ", progress->commit_offset,
+                         "; in a group that shares its queues by locks only an operator may go "
+                         "back"));
   }
 
   // The group starts by time on the topic's other queues: looks that up, then proposes again.

@@ -16,11 +16,8 @@ absl::Status BrokerState::ApplyBody(const LockQueues& lock, LogIndex) {
           StrCat("queue ", queue, " of topic ", lock.topic, " to lock does not exist"));
     }
     LockedQueue name{lock.group, lock.topic, queue};
-    if (lock.until_ms == 0) {
-      queue_locks_.erase(name);
-    } else {
-      queue_locks_[name] = {lock.client_id, lock.until_ms};
-    }
+    // Also of one that is let go: that the queue is shared by locks stays known.
+    queue_locks_[name] = {lock.client_id, lock.until_ms};
     MarkLock(std::move(name));
   }
   return absl::OkStatus();

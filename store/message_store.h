@@ -104,7 +104,8 @@ class MessageStore {
   // ---- Offsets (the classic queue model; pop keeps the same positions)
 
   // Moves a group's commit offset on a queue. `client_id`: of the consumer that commits, which is
-  // refused (kForbidden) while another one holds the queue's lock; "": an operator, who may.
+  // refused (kForbidden) while another one holds the queue's lock, and may not go back
+  // (kIllegalOffset) where the group ever locked the queue; "": an operator, who may.
   virtual void UpdateOffset(std::string group, std::string topic, QueueId queue, QueueOffset offset,
                             std::string client_id, DoneCallback done) = 0;
   virtual absl::StatusOr<QueueOffset> CommitOffset(const std::string& group,

@@ -23,13 +23,14 @@ struct LockedQueue {
 
 struct QueueLock {
   std::string client_id;
-  int64_t until_ms = 0;  // on the lease clock
+  int64_t until_ms = 0;  // on the lease clock; 0: it was let go
   bool operator==(const QueueLock&) const = default;
 
   bool IsOver(int64_t lease_time_ms) const { return until_ms <= lease_time_ms; }
 };
 
-// Those that are over stay until somebody else takes them, or the group or topic goes.
+// Those that are over stay until somebody else takes them, or the group or topic goes: a queue that
+// has one is shared by locks, and its committed offset never goes back by a consumer's commit.
 using QueueLocks = std::map<LockedQueue, QueueLock>;
 
 }  // namespace raftmq::store

@@ -107,6 +107,20 @@ TEST_F(QueueLocksTest, ACommitByWhoDoesNotHoldTheQueueIsRefused) {
   EXPECT_TRUE(Commit("b", 0).ok()) << "nobody holds it";
 }
 
+TEST_F(QueueLocksTest, ALateCommitDoesNotTakeBackWhatTheNextOwnerCommittedBeforeItLetGo) {
+  for (int i = 0; i < 12; ++i) member_.SendOne("T", "x");
+  Lock("a", {0});
+  Lock("a", {0}, 0);
+  Lock("b", {0});
+  ASSERT_TRUE(Commit("b", 3).ok());
+  Lock("b", {0}, 0);
+  EXPECT_EQ(ReasonOf(Commit("a", 2)), Reason::kIllegalOffset);
+  EXPECT_EQ(ReasonOf(Commit("b", 2)), Reason::kIllegalOffset) << "its own, overtaken";
+  EXPECT_TRUE(Commit("a", 3).ok());
+  EXPECT_EQ(*member_.store().CommitOffset("G", "T", QueueId(0)), QueueOffset(3));
+  EXPECT_TRUE(Commit("", 1).ok()) << "an operator";
+}
+
 TEST_F(QueueLocksTest, TheFirstLockFixesWhereTheGroupBegins) {
   member_.SendOne("T", "x");
   GroupConfig group;

@@ -14,6 +14,8 @@
 #include "glog/logging.h"
 #include "store/message_record.h"
 #include "store/waiting_handles.h"
+#include "tests/sim/classic_consumers.h"
+#include "tests/sim/member_calls.h"
 #include "tests/sim/waiting_oracle.h"
 #include "tests/sim/watched_store.h"
 
@@ -24,6 +26,7 @@ constexpr char kTopic[] = "T";
 constexpr char kDelayTopic[] = "D";
 constexpr char kTransactionTopic[] = "X";
 constexpr char kGroup[] = "G";
+constexpr char kClassicGroup[] = "C";
 constexpr int kQueues = 4;
 // Three segments of a member's log; what is older expires.
 constexpr int64_t kLogBytes = 3 * (64 << 10);
@@ -39,9 +42,11 @@ class Simulation {
   explicit Simulation(const SimulationOptions& options)
       : options_(options), scheduler_(options.seed), random_(scheduler_.random().Fork()) {
     // RocksDB keeps to the machine's file system; it is lost in crashes on purpose (it does not
-    // flush at close), so only what it flushed is found again.
+    // flush at close), so only what it flushed is found again. In memory where the machine has
+    // that: its syncs would take most of the run.
     state_root_ =
-        std::filesystem::temp_directory_path() /
+        (::access("/dev/shm", W_OK) == 0 ? std::filesystem::path("/dev/shm")
+                                         : std::filesystem::temp_directory_path()) /
         StrCat("mqsim-", ::getpid(), "-", options.seed, "-", reinterpret_cast<uintptr_t>(this));
     const absl::Status made = PosixFileSystem()->CreateDirs(state_root_);
     CHECK(made.ok()) << made;
@@ -50,7 +55,11 @@ class Simulation {
     cluster_ = std::make_unique<SimCluster>(
         &scheduler_, cluster, [this](int member, FileSystem* fs) { return MakeStore(member, fs); });
     down_until_.resize(options.members, 0);
-    clients_ = scheduler_.NewRunner("clients");
+    calls_ = std::make_unique<MemberCalls>(&scheduler_, cluster_.get(), &random_);
+    classic_ = std::make_unique<ClassicConsumers>(
+        ClassicConsumers::Options{.group = kClassicGroup, .topic = kTopic, .queues = kQueues},
+        calls_.get(), scheduler_.clock(), random_.Fork(),
+        [this](std::string what) { oracle_.Complain(std::move(what)); });
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -58,9 +67,7 @@ class Simulation {
   }
 
   ~Simulation() {
-    // Stores that close end what they were asked: nobody waits for that any more.
-    for (const std::shared_ptr<Call>& call : calls_) call->over = true;
-    clients_.reset();
+    calls_->End();
     cluster_.reset();
     const absl::Status removed = PosixFileSystem()->RemoveAll(state_root_);
     if (!removed.ok()) LOG(WARNING) << removed;
@@ -68,8 +75,8 @@ class Simulation {
 
   SimulationResult Run() {
     for (int i = 0; i < cluster_->size(); ++i) StartMember(i);
-    if (!CreateGroup()) {
-      oracle_.Complain("no leader took the group within a minute");
+    for (const char* group : {kGroup, kClassicGroup}) {
+      if (!CreateGroup(group)) oracle_.Complain("no leader took a group within a minute");
     }
     for (const auto& [name, type] :
          {std::pair(kTopic, store::TopicType::kNormal),
@@ -82,6 +89,7 @@ class Simulation {
     for (int i = 0; i < options_.producers; ++i) Produce(i, 0);
     for (int i = 0; i < options_.consumers; ++i) Consume();
     Redrive();
+    classic_->Start();
     const int64_t end = scheduler_.now() + options_.fault_nanos;
     while (scheduler_.now() < end && oracle_.violations().empty()) {
       scheduler_.RunFor(random_.Between(20, 400) * kMillisecond);
@@ -121,73 +129,39 @@ class Simulation {
         store::LogMessageStore::Open(options, fs, scheduler_.clock(), read.get(), flush.get());
     CHECK(opened.ok()) << "member " << member << ": " << opened.status();
     auto watched = std::make_unique<WatchedStore>(
-        WatchedStore::Oracles{&oracle_, &waiting_oracle_, &shown_}, member, scheduler_.clock(),
+        WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), &shown_}, member,
+        scheduler_.clock(),
         WatchedStore::Runners{std::move(read), std::move(flush),
                               scheduler_.NewRunner(StrCat("n", member, " timer"))},
         std::move(*opened), [this](const std::string& record) { AnswerCheck(record); }, kLogBytes);
-    stores_[member] = watched->store();
+    calls_->Up(member, watched->store());
     return watched;
   }
 
   void StartMember(int member) {
     const absl::Status started = cluster_->Start(member);
     if (!started.ok()) {
-      stores_.erase(member);
+      calls_->Down(member);
       oracle_.Complain(StrCat("member ", member, " does not start: ", Message(started)));
       return;
     }
-    stores_[member]->Attach(cluster_->replica(member));
+    StoreOf(member)->Attach(cluster_->replica(member));
   }
 
   void CrashMember(int member, SimCluster::End end) {
-    stores_.erase(member);
-    ++lives_[member];
+    calls_->Down(member);
     cluster_->Crash(member, end);
-    EndCallsTo(member);
-  }
-
-  // ---- Clients. A call to a member that dies ends as unknown.
-
-  struct Call {
-    int member = 0;
-    bool over = false;
-    std::function<void()> on_lost;
-  };
-
-  std::shared_ptr<Call> NewCall(int member, std::function<void()> on_lost) {
-    auto call = std::make_shared<Call>(Call{member, false, std::move(on_lost)});
-    calls_.push_back(call);
-    if (calls_.size() > 1000) std::erase_if(calls_, [](const auto& c) { return c->over; });
-    return call;
-  }
-
-  // True for the first of answer and loss.
-  static bool End(const std::shared_ptr<Call>& call) { return !std::exchange(call->over, true); }
-
-  void EndCallsTo(int member) {
-    for (const std::shared_ptr<Call>& call : std::exchange(calls_, {})) {
-      if (call->member == member) {
-        if (End(call)) call->on_lost();
-      } else if (!call->over) {
-        calls_.push_back(call);
-      }
-    }
-  }
-
-  // Mostly the leader, sometimes anyone: stale routes are normal.
-  std::optional<int> PickMember() {
-    int member = cluster_->ServingLeader();
-    if (member < 0 || random_.Chance(0.1)) {
-      member = static_cast<int>(random_.Below(cluster_->size()));
-    }
-    if (!stores_.count(member)) return std::nullopt;
-    return member;
+    calls_->LoseCallsTo(member);
   }
 
   // Nothing any more once the run is over.
-  void After(int64_t nanos, TaskRunner::Task task) {
-    if (clients_ != nullptr) clients_->RunAfter(nanos, std::move(task));
+  void After(int64_t nanos, TaskRunner::Task task) { calls_->After(nanos, std::move(task)); }
+  std::optional<int> PickMember() { return calls_->Pick(); }
+  MemberCalls::CallRef NewCall(int member, std::function<void()> on_lost) {
+    return calls_->NewCall(member, std::move(on_lost));
   }
+  static bool End(const MemberCalls::CallRef& call) { return MemberCalls::First(call); }
+  store::LogMessageStore* StoreOf(int member) { return &calls_->At(member); }
 
   bool CreateTopic(const std::string& name, store::TopicType type) {
     bool created = false;
@@ -201,7 +175,7 @@ class Simulation {
           topic.name = name;
           topic.type = type;
           topic.read_queues = topic.write_queues = kQueues;
-          stores_[leader]->UpdateTopic(topic, [&](absl::Status status) {
+          StoreOf(leader)->UpdateTopic(topic, [&](absl::Status status) {
             created = status.ok();
             creating_ = false;
           });
@@ -210,7 +184,7 @@ class Simulation {
         60 * kSecond);
   }
 
-  bool CreateGroup() {
+  bool CreateGroup(const char* name) {
     bool created = false;
     bool creating = false;
     return scheduler_.RunUntil(
@@ -220,11 +194,11 @@ class Simulation {
           if (leader < 0 || creating) return false;
           creating = true;
           store::GroupConfig group;
-          group.name = kGroup;
-          group.orderly = orderly_;
+          group.name = name;
+          group.orderly = orderly_ && group.name == kGroup;
           group.retry_max_times = retries_;
           group.retry_policy.delays_ms = {0, 400};
-          stores_[leader]->UpdateGroup(group, [&](absl::Status status) {
+          StoreOf(leader)->UpdateGroup(group, [&](absl::Status status) {
             created = status.ok();
             creating = false;
           });
@@ -256,7 +230,7 @@ class Simulation {
     });
     std::vector<store::NewMessage> one;
     one.push_back(send->message);
-    stores_[*member]->Send(std::move(one), dledger::AckLevel::kMajorityDisk,
+    StoreOf(*member)->Send(std::move(one), dledger::AckLevel::kMajorityDisk,
                            [=, this](const Sent& sent) {
                              if (End(call)) OnSent(send, sent);
                            });
@@ -294,7 +268,7 @@ class Simulation {
     const std::optional<int> member = PickMember();
     if (!member || draining_) return;
     auto call = NewCall(*member, [] {});
-    stores_[*member]->Send(
+    StoreOf(*member)->Send(
         {send->message}, dledger::AckLevel::kMajorityDisk, [=, this](const Sent& sent) {
           if (!End(call) || !sent.ok()) return;
           const store::SendResult& again = sent->at(0);
@@ -374,7 +348,7 @@ class Simulation {
     if (!member) return;
     waiting_oracle_.OnRecallBegun(body);
     auto call = NewCall(*member, [] {});
-    stores_[*member]->waiting().Recall(kDelayTopic, handle,
+    StoreOf(*member)->waiting().Recall(kDelayTopic, handle,
                                        [=, this](const absl::StatusOr<std::string>& recalled) {
                                          if (!End(call) || !recalled.ok()) return;
                                          waiting_oracle_.OnRecalled(body);
@@ -402,7 +376,7 @@ class Simulation {
   void EndTransaction(const std::string& body, const std::string& id) {
     const std::optional<int> member = PickMember();
     if (!member) return;
-    stores_[*member]->waiting().EndTransaction(
+    StoreOf(*member)->waiting().EndTransaction(
         kTransactionTopic, body, id, MeansToCommit(body), [=, this](const absl::Status& ended) {
           const auto reason = store::ReasonOf(ended);
           if (reason == store::Reason::kInvalidTransactionId ||
@@ -434,21 +408,22 @@ class Simulation {
     request.invisible_ms = random_.Between(1'000, 5'000);
     const int64_t invisible_ms = request.invisible_ms;
     auto call = NewCall(*member, again);
-    stores_[*member]->Receive(std::move(request), [=, this, at = *member, life = lives_[*member]](
-                                                      absl::StatusOr<store::ReceiveResult> r) {
-      if (!End(call)) return;
-      if (r.ok()) {
-        for (const store::Delivery& delivery : r->deliveries) {
-          if (delivery.offset < stores_[at]->Range(kTopic, delivery.queue)->min) ++kept_delivered_;
-          oracle_.OnDelivered(delivery, BodyOf(delivery.record), asked_at,
-                              scheduler_.clock()->MonotonicMillis(), invisible_ms);
-        }
-        // Acks begin later: what this answer's first message waits for it does not give itself.
-        if (orderly_) oracle_.OnDeliveredInOrder(r->deliveries);
-        for (const store::Delivery& delivery : r->deliveries) Settle(delivery);
-      }
-      again();
-    });
+    StoreOf(*member)->Receive(
+        std::move(request), [=, this, at = *member](absl::StatusOr<store::ReceiveResult> r) {
+          if (!End(call)) return;
+          if (r.ok()) {
+            for (const store::Delivery& delivery : r->deliveries) {
+              if (delivery.offset < StoreOf(at)->Range(kTopic, delivery.queue)->min)
+                ++kept_delivered_;
+              oracle_.OnDelivered(delivery, BodyOf(delivery.record), asked_at,
+                                  scheduler_.clock()->MonotonicMillis(), invisible_ms);
+            }
+            // Acks begin later: what this answer's first message waits for it does not give itself.
+            if (orderly_) oracle_.OnDeliveredInOrder(r->deliveries);
+            for (const store::Delivery& delivery : r->deliveries) Settle(delivery);
+          }
+          again();
+        });
   }
 
   // Acks most, gives some back or up, forgets a few.
@@ -466,7 +441,7 @@ class Simulation {
     if (!member) return;
     oracle_.OnForwardBegun(delivery.queue, delivery.offset);
     auto call = NewCall(*member, [] {});
-    stores_[*member]->dead_letters().Forward(kGroup, kTopic, delivery.receipt_handle,
+    StoreOf(*member)->dead_letters().Forward(kGroup, kTopic, delivery.receipt_handle,
                                              [=](const absl::Status&) { End(call); });
   }
 
@@ -480,7 +455,7 @@ class Simulation {
     request.group = kGroup;
     request.max_messages = static_cast<int32_t>(random_.Between(1, 8));
     auto call = NewCall(*member, [] {});
-    stores_[*member]->dead_letters().Redrive(
+    StoreOf(*member)->dead_letters().Redrive(
         std::move(request), [=](const absl::StatusOr<store::RedriveResult>&) { End(call); });
   }
 
@@ -490,7 +465,7 @@ class Simulation {
     auto call = NewCall(*member, [] {});
     if (ack) {
       oracle_.OnAckBegun(delivery.queue, delivery.offset);
-      stores_[*member]->Ack(kGroup, kTopic, {delivery.receipt_handle},
+      StoreOf(*member)->Ack(kGroup, kTopic, {delivery.receipt_handle},
                             [=, this](std::vector<absl::Status> statuses) {
                               if (!End(call) || !statuses[0].ok()) return;
                               oracle_.OnAckAcknowledged(delivery.queue, delivery.offset,
@@ -500,10 +475,10 @@ class Simulation {
     }
     oracle_.OnNackBegun(delivery.queue, delivery.offset);
     if (random_.Chance(0.5)) {
-      return stores_[*member]->Nack(kGroup, kTopic, delivery.receipt_handle, std::nullopt,
+      return StoreOf(*member)->Nack(kGroup, kTopic, delivery.receipt_handle, std::nullopt,
                                     [=](const absl::StatusOr<std::string>&) { End(call); });
     }
-    stores_[*member]->ChangeInvisible(kGroup, kTopic, delivery.receipt_handle,
+    StoreOf(*member)->ChangeInvisible(kGroup, kTopic, delivery.receipt_handle,
                                       random_.Between(0, 500),
                                       [=](absl::StatusOr<std::string>) { End(call); });
   }
@@ -521,7 +496,7 @@ class Simulation {
     switch (kind) {
       case 3:
       case 4: {
-        if (!stores_.count(victim)) return;
+        if (!calls_->Runs(victim)) return;
         const bool power = options_.power_loss && random_.Chance(0.5);
         Trace(StrCat(power ? "power loss of n" : "kill of n", victim));
         CrashMember(victim, power ? SimCluster::End::kPowerLoss : SimCluster::End::kKill);
@@ -559,7 +534,7 @@ class Simulation {
 
   void ReviveMembers(bool all) {
     for (int i = 0; i < cluster_->size(); ++i) {
-      if (stores_.count(i)) {
+      if (calls_->Runs(i)) {
         const absl::Status failure = cluster_->failure(i);
         if (!failure.ok()) {
           oracle_.Complain(StrCat("member ", i, " stopped by itself: ", Message(failure)));
@@ -575,7 +550,7 @@ class Simulation {
   // Members that applied equally far are equal. Looked at when it happens to be so.
   void CompareDumps() {
     std::map<LogIndex, std::pair<int, std::string>> dumps;
-    for (const auto& [member, store] : stores_) {
+    for (const auto& [member, store] : calls_->stores()) {
       if (!random_.Chance(0.3) && !draining_) continue;
       auto dump = store->DumpState();
       if (!dump.ok()) continue;
@@ -592,18 +567,18 @@ class Simulation {
   bool AllDrained() {
     const int leader = cluster_->ServingLeader();
     if (leader < 0) return false;
-    const LogIndex applied = stores_[leader]->AppliedIndex();
-    for (const auto& [member, store] : stores_) {
+    const LogIndex applied = StoreOf(leader)->AppliedIndex();
+    for (const auto& [member, store] : calls_->stores()) {
       if (store->AppliedIndex() != applied) return false;
     }
-    const store::WaitingMessages& waiting = stores_[leader]->waiting();
+    const store::WaitingMessages& waiting = StoreOf(leader)->waiting();
     if (waiting.Timers().pending > 0 || waiting.OpenTransactions() > 0) return false;
-    auto rows = stores_[leader]->GroupProgress(kGroup);
+    auto rows = StoreOf(leader)->GroupProgress(kGroup);
     if (!rows.ok() || rows->size() != kQueues) return false;
     for (const store::QueueProgress& row : *rows) {
       if (row.commit_offset != row.max_offset) return false;
     }
-    return true;
+    return classic_->Drained(*StoreOf(leader));
   }
 
   void Converge() {
@@ -611,6 +586,7 @@ class Simulation {
     cluster_->HealNetwork();
     ReviveMembers(true);
     draining_ = true;
+    classic_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -634,7 +610,7 @@ class Simulation {
 
   void CheckWaiting() {
     std::vector<int> members;
-    for (const auto& [member, store] : stores_) {
+    for (const auto& [member, store] : calls_->stores()) {
       members.push_back(member);
       for (const char* topic : {kDelayTopic, kTransactionTopic}) {
         for (int q = 0; q < kQueues; ++q) ReadAll(member, topic, QueueId(q));
@@ -649,7 +625,7 @@ class Simulation {
   // The bodies of a queue that have not expired.
   std::vector<std::string> ReadAll(int member, const char* topic, QueueId queue) {
     std::vector<std::string> bodies;
-    const store::LogMessageStore& store = *stores_[member];
+    const store::LogMessageStore& store = *StoreOf(member);
     const auto range = store.Range(topic, queue);
     if (!range.ok()) {
       oracle_.Complain(StrCat("member ", member, ": ", Message(range.status())));
@@ -669,11 +645,12 @@ class Simulation {
   }
 
   void ReadFinalQueues() {
-    for (const auto& [member, store] : stores_) {
+    for (const auto& [member, store] : calls_->stores()) {
       for (int q = 0; q < kQueues; ++q) {
         const auto range = store->Range(kTopic, QueueId(q));
         if (!range.ok()) continue;  // complained about by ReadAll
         oracle_.OnFinalQueue(member, QueueId(q), range->min, ReadAll(member, kTopic, QueueId(q)));
+        classic_->CheckEnd(QueueId(q), range->min, range->max);
       }
     }
   }
@@ -692,6 +669,9 @@ class Simulation {
     result.kept_delivered = kept_delivered_;
     result.faults = faults_;
     result.repeats = repeats_;
+    result.classic_consumed = classic_->consumed();
+    result.classic_consumed_again = classic_->consumed_again();
+    result.hand_overs = classic_->hand_overs();
     for (int i = 0; i < cluster_->size(); ++i) {
       if (!cluster_->running(i)) continue;
       result.terms = std::max(result.terms, cluster_->replica(i)->Status()->term.value());
@@ -710,11 +690,9 @@ class Simulation {
   std::set<std::pair<int, LogPosition>> shown_;
   std::string state_root_;
   std::unique_ptr<SimCluster> cluster_;
-  std::unique_ptr<SimTaskRunner> clients_;
-  std::map<int, store::LogMessageStore*> stores_;  // of members that run
-  std::map<int, int> lives_;
+  std::unique_ptr<MemberCalls> calls_;
+  std::unique_ptr<ClassicConsumers> classic_;
   std::vector<int64_t> down_until_;
-  std::vector<std::shared_ptr<Call>> calls_;
   bool creating_ = false;
   bool draining_ = false;
   bool orderly_ = false;  // each producer is a message group; the consumers are an orderly group

@@ -38,8 +38,11 @@ struct SimulationResult {
   size_t redelivered = 0;
   size_t dead_lettered = 0;
   size_t redriven = 0;
-  size_t expired = 0;         // offsets that retention took
-  size_t kept_delivered = 0;  // deliveries of messages that had expired
+  size_t expired = 0;                 // offsets that retention took
+  size_t kept_delivered = 0;          // deliveries of messages that had expired
+  size_t classic_consumed = 0;        // by the group of the classic queue model
+  size_t classic_consumed_again = 0;  // which it consumed before
+  size_t hand_overs = 0;              // of queues, from owner to owner
   int faults = 0;
   int64_t terms = 0;
   uint64_t tasks = 0;

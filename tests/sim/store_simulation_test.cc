@@ -1,4 +1,4 @@
-// 200 seeds of the whole group under faults. A failing seed is replayed with
+// 500 seeds of the whole group under faults. A failing seed is replayed with
 //   mqsim --seed S --runs 1 --members M --trace
 #include "tests/sim/store_simulation.h"
 
@@ -36,6 +36,8 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   size_t redriven = 0;
   size_t expired = 0;
   size_t kept_delivered = 0;
+  size_t classic_consumed = 0;
+  size_t hand_overs = 0;
   for (uint64_t i = 0; i < kSeedsPerCase; ++i) {
     const SimulationOptions options =
         OptionsOf(static_cast<uint64_t>(GetParam()) * kSeedsPerCase + i + 1);
@@ -51,6 +53,8 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
     redriven += result.redriven;
     expired += result.expired;
     kept_delivered += result.kept_delivered;
+    classic_consumed += result.classic_consumed;
+    hand_overs += result.hand_overs;
   }
   // A run in which nothing ever succeeds would keep every promise too.
   EXPECT_GT(acknowledged, 1'000u);
@@ -61,9 +65,11 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   EXPECT_GT(redriven, 100u);
   EXPECT_GT(expired, 1'000u);
   EXPECT_GT(kept_delivered, 0u);
+  EXPECT_GT(classic_consumed, 1'000u);
+  EXPECT_GT(hand_overs, 1'000u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, StoreSimulation, ::testing::Range(0, 8));
+INSTANTIATE_TEST_SUITE_P(Seeds, StoreSimulation, ::testing::Range(0, 20));
 
 TEST(StoreSimulationRepeats, EqualSeedsGiveEqualHistories) {
   for (uint64_t seed : {7, 8, 11}) {

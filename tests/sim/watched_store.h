@@ -24,6 +24,7 @@
 #include "store/message_properties.h"
 #include "store/message_record.h"
 #include "store/names.h"
+#include "tests/sim/classic_consumers.h"
 #include "tests/sim/sim_scheduler.h"
 #include "tests/sim/store_oracle.h"
 #include "tests/sim/waiting_oracle.h"
@@ -66,6 +67,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
   struct Oracles {
     StoreOracle* store = nullptr;
     WaitingOracle* waiting = nullptr;
+    ClassicConsumers* classic = nullptr;
     std::set<std::pair<int, LogPosition>>* shown = nullptr;
   };
 
@@ -97,7 +99,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     for (const dledger::CommittedEntry& entry : entries) {
       oracles_.store->OnApplied(member_, entry);
       if (entry.type == dledger::FrameType::kRecords) ShowRecords(entry.body);
-      if (entry.type == dledger::FrameType::kCommands) ShowCommands(entry.body);
+      if (entry.type == dledger::FrameType::kCommands) ShowCommands(entry.index, entry.body);
     }
     return store_->Apply(entries);
   }
@@ -152,12 +154,17 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     }
   }
 
-  void ShowCommands(std::string_view body) {
+  void ShowCommands(LogIndex index, std::string_view body) {
     const auto commands = store::SplitCommands(body);
     CHECK(commands.ok()) << commands.status();
+    int number = 0;
     for (const std::string_view bytes : *commands) {
+      ++number;
       const auto command = store::ParseCommand(bytes);
       CHECK(command.ok()) << command.status();
+      if (const auto* update = std::get_if<store::UpdateOffset>(&command->body)) {
+        oracles_.classic->OnUpdateApplied(index, number, *update);
+      }
       const auto* grant = std::get_if<store::Grant>(&command->body);
       if (grant == nullptr || grant->group != kWatchedGroup || grant->topic != kWatchedTopic)
         continue;
