@@ -12,6 +12,9 @@
 //
 // Not thread-safe: `applied` is changed on the apply thread and read under its owner's lock, const
 // methods beside each other; `leading` belongs to the replica thread.
+//
+// Longer than usual: it is the list of all that is replicated, some lines for each kind; what a
+// kind consists of is in the headers below.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +39,8 @@
 #include "store/kept_records.h"
 #include "store/model.h"
 #include "store/position.h"
-#include "store/redriven_messages.h"
 #include "store/queue_locks.h"
+#include "store/redriven_messages.h"
 #include "store/state_changes.h"
 #include "store/state_values.h"
 #include "store/timer_table.h"
