@@ -32,6 +32,7 @@ void Node::BecomeFollower(Term term, MemberId leader) {
   leader_ = leader;
   peers_.clear();
   transfer_target_ = kNoMember;
+  reads_due_ = false;
   if (fresh_wait) ResetElectionTimer();
 }
 
@@ -89,6 +90,7 @@ void Node::TickLeader() {
   if (++heartbeat_elapsed_ >= options_.heartbeat_ticks) {
     heartbeat_elapsed_ = 0;
     SendHeartbeats();
+    AskForReadsAgain();
   }
   notices_due_ = true;
   replicate_ = true;

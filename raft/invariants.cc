@@ -116,6 +116,12 @@ absl::Status CheckInvariants(const Node& node) {
   if (node.role_ == Role::kCandidate && now.vote != node.self()) {
     return Broken("a candidate voted for ", now.vote);
   }
+  if (node.reads_sent_ > node.reads_begun_ || node.reads_begun_ > node.reads_sent_ + 1 ||
+      node.confirmed_reads_ > node.reads_sent_) {
+    return Broken("rounds of reads: ", node.reads_begun_, " begun, ", node.reads_sent_, " sent, ",
+                  node.confirmed_reads_, " confirmed");
+  }
+  if (node.reads_due_ && node.role_ != Role::kLeader) return Broken("only a leader asks for reads");
   if (node.role_ != Role::kLeader) {
     if (!node.peers_.empty()) return Broken("a ", ToString(node.role_), " keeps peers' progress");
     return absl::OkStatus();

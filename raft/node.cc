@@ -21,7 +21,7 @@ bool Plausible(Number n) {
 
 bool FromLeader(MessageType type) {
   return type == MessageType::kAppend || type == MessageType::kHeartbeat ||
-         type == MessageType::kTimeoutNow;
+         type == MessageType::kTimeoutNow || type == MessageType::kReadIndex;
 }
 
 absl::Status ValidateType(const Message& m) {
@@ -35,11 +35,11 @@ absl::Status ValidateType(const Message& m) {
     case MessageType::kHeartbeat:
     case MessageType::kHeartbeatResponse:
     case MessageType::kTimeoutNow:
+    case MessageType::kReadIndex:
+    case MessageType::kReadIndexResponse:
       return absl::OkStatus();
     case MessageType::kInstallSnapshot:
     case MessageType::kInstallSnapshotResponse:
-    case MessageType::kReadIndex:
-    case MessageType::kReadIndexResponse:
       return absl::UnimplementedError(
           StrCat("raft message refused: this version does not speak ", ToString(m.type)));
   }
@@ -159,6 +159,11 @@ absl::Status Node::StepCurrentTerm(const Message& m) {
     case MessageType::kTimeoutNow:
       HandleTimeoutNow(m);
       return absl::OkStatus();
+    case MessageType::kReadIndex:
+      HandleReadIndex(m);
+      return absl::OkStatus();
+    case MessageType::kReadIndexResponse:
+      return HandleReadIndexResponse(m);
     default:
       return Invalid(m, "unexpected type");  // ValidateType let none of them pass
   }
@@ -176,6 +181,9 @@ void Node::RefuseStaleTerm(const Message& m) {
       return;
     case MessageType::kHeartbeat:
       Respond(m, MessageType::kHeartbeatResponse, /*reject=*/true, term());
+      return;
+    case MessageType::kReadIndex:
+      Respond(m, MessageType::kReadIndexResponse, /*reject=*/true, term());
       return;
     default:
       return;
@@ -220,7 +228,8 @@ bool Node::HasReady() const {
   return !storage_error_.ok() || hard_state_ != told_hard_state_ || truncate_from_.has_value() ||
          !untaken_.empty() || !messages_.empty() || log_.commit() != told_commit_ ||
          replicated_index() != told_replicated_ || SoftState{role_, leader_} != told_soft_state_ ||
-         healed_ || ack_owed_ || (role_ == Role::kLeader && replicate_);
+         healed_ || ack_owed_ || (role_ == Role::kLeader && replicate_) || reads_due_ ||
+         confirmed_reads_ != told_confirmed_reads_;
 }
 
 Ready Node::TakeReady() {
@@ -230,6 +239,7 @@ Ready Node::TakeReady() {
   }
   replicate_ = false;
   if (ack_owed_) AckLeader();
+  if (reads_due_) SendReadIndex();
 
   Ready ready;
   ready.storage_error = std::exchange(storage_error_, absl::OkStatus());
@@ -242,6 +252,7 @@ Ready Node::TakeReady() {
   ready.replicated = told_replicated_ = replicated_index();
   const SoftState soft_state{role_, leader_};
   if (soft_state != told_soft_state_) ready.soft_state = told_soft_state_ = soft_state;
+  ready.confirmed_reads = told_confirmed_reads_ = confirmed_reads_;
   ready.damage_healed = std::exchange(healed_, false);
   return ready;
 }

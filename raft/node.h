@@ -89,6 +89,16 @@ class Node {
   // The driver applied entries up to `index`. REQUIRES: index <= min(commit, durable).
   void AppliedTo(LogIndex index);
 
+  // Leader: begins a linearizable read (thesis §6.4). Whoever has applied `index` once the round is
+  // confirmed (Ready::confirmed_reads) sees all that was committed before this call. Calls between
+  // two Readys share a round. Not confirmed any more once this member stops leading: drop it then.
+  // FailedPrecondition: not the leader, or no entry of its term is committed yet.
+  struct Read {
+    ReadRound round = 0;
+    LogIndex index;
+  };
+  absl::StatusOr<Read> ReadIndex();
+
   // Drops the metadata of entries up to `upto` from memory; LogStorage answers for them from now
   // on. REQUIRES: upto <= min(applied, durable).
   void CompactMetadata(LogIndex upto);
@@ -172,6 +182,13 @@ class Node {
   void HandleTimeoutNow(const Message& m);
   void MaybeFinishTransfer();
 
+  // read_index.cc
+  void SendReadIndex();
+  void AskForReadsAgain();
+  void ConfirmReads();
+  void HandleReadIndex(const Message& m);
+  absl::Status HandleReadIndexResponse(const Message& m);
+
   // replication.cc, leader's side
   EntryMeta AppendOwn(EntryType type, int32_t frame_size);
   void SendHeartbeats();
@@ -232,6 +249,10 @@ class Node {
   MemberId transfer_target_ = kNoMember;
   int32_t transfer_elapsed_ = 0;
   bool transfer_sent_ = false;  // kTimeoutNow is on its way
+  ReadRound reads_begun_ = 0;   // grows, also from term to term
+  ReadRound reads_sent_ = 0;    // below reads_begun_: the last one can still be joined
+  ReadRound confirmed_reads_ = 0;
+  bool reads_due_ = false;  // a round is to be sent, for the first time or again
 
   // Effects gathered for the next Ready.
   std::vector<Message> messages_;
@@ -241,12 +262,13 @@ class Node {
   absl::Status storage_error_;
   bool healed_ = false;
   bool notices_due_ = false;  // a tick came by
-  bool replicate_ = false;  // peers may have room for more, or a commit index to learn
+  bool replicate_ = false;    // peers may have room for more, or a commit index to learn
   // As told by the last Ready.
   HardState told_hard_state_;
   SoftState told_soft_state_;
   LogIndex told_commit_;
   LogIndex told_replicated_;
+  ReadRound told_confirmed_reads_ = 0;
 };
 
 }  // namespace raftmq::raft

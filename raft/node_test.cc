@@ -643,7 +643,7 @@ TEST(BadInput, ALeaderRefusesClaimsBeyondItsLogAndRivalsInItsTerm) {
 
 TEST(BadInput, ReservedTypesAreAnsweredByNothing) {
   Solo member;
-  for (MessageType type : {MessageType::kInstallSnapshot, MessageType::kReadIndexResponse}) {
+  for (MessageType type : {MessageType::kInstallSnapshot, MessageType::kInstallSnapshotResponse}) {
     EXPECT_TRUE(absl::IsUnimplemented(member.Step(Base(type, 2, 1, 1))));
   }
   EXPECT_TRUE(member.TakeSent().empty());
@@ -688,6 +688,110 @@ TEST(BadInput, RandomMessagesNeverBreakAnInvariant) {
 }
 
 // ---- The driver's side of the contract ----
+
+// ---- Linearizable reads ----
+
+Message ReadAnswer(int32_t from, int32_t to, int64_t term, int64_t round) {
+  Message m = Base(MessageType::kReadIndexResponse, from, to, term);
+  m.hint_index = LogIndex(round);
+  return m;
+}
+
+TEST(ReadIndex, IsConfirmedByAMajorityThatStillFollows) {
+  Solo leader;
+  leader.Lead();
+  leader.TakeSent();
+  const auto read = leader.node().ReadIndex();
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->index, leader.node().commit_index());
+  leader.Drain();
+  EXPECT_EQ(OfType(leader.TakeSent(), MessageType::kReadIndex).size(), 2u);
+  EXPECT_LT(leader.confirmed_reads(), read->round) << "nobody answered yet";
+  leader.MustStep(ReadAnswer(2, 1, 1, read->round));
+  leader.Drain();
+  EXPECT_EQ(leader.confirmed_reads(), read->round);
+}
+
+TEST(ReadIndex, AReadThatBeginsAfterARoundWasSentIsNotConfirmedByIt) {
+  Solo leader;
+  leader.Lead();
+  const auto first = leader.node().ReadIndex();
+  const auto joined = leader.node().ReadIndex();
+  ASSERT_TRUE(first.ok() && joined.ok());
+  EXPECT_EQ(first->round, joined->round) << "the question has not left yet";
+  leader.Drain();
+  const auto second = leader.node().ReadIndex();
+  ASSERT_TRUE(second.ok());
+  leader.Drain();
+  leader.MustStep(ReadAnswer(2, 1, 1, first->round));
+  leader.Drain();
+  EXPECT_EQ(leader.confirmed_reads(), first->round);
+  EXPECT_LT(first->round, second->round);
+}
+
+TEST(ReadIndex, ALostQuestionIsAskedAgainAndAnAnswerToALaterRoundServesEarlierOnes) {
+  Solo leader;
+  leader.Lead();
+  ASSERT_TRUE(leader.node().ReadIndex().ok());
+  leader.Drain();
+  leader.TakeSent();
+  const auto second = leader.node().ReadIndex();
+  leader.Drain();
+  leader.TakeSent();
+  leader.Tick(One().heartbeat_ticks);
+  const std::vector<Message> again = OfType(leader.TakeSent(), MessageType::kReadIndex);
+  ASSERT_EQ(again.size(), 2u);
+  EXPECT_EQ(again[0].hint_index, LogIndex(second->round));
+  leader.MustStep(ReadAnswer(3, 1, 1, second->round));
+  leader.Drain();
+  EXPECT_EQ(leader.confirmed_reads(), second->round);
+  leader.Tick(One().heartbeat_ticks);
+  EXPECT_TRUE(OfType(leader.TakeSent(), MessageType::kReadIndex).empty());
+}
+
+TEST(ReadIndex, ADeposedLeaderConfirmsNothing) {
+  Solo leader;
+  leader.Lead();
+  const auto read = leader.node().ReadIndex();
+  leader.Drain();
+  Message later = ReadAnswer(2, 1, 2, 0);
+  later.reject = true;
+  leader.MustStep(later);
+  leader.Drain();
+  EXPECT_EQ(leader.node().role(), Role::kFollower);
+  EXPECT_EQ(leader.node().term(), Term(2));
+  leader.MustStep(ReadAnswer(3, 1, 1, read->round));
+  leader.Drain();
+  EXPECT_LT(leader.confirmed_reads(), read->round);
+  EXPECT_TRUE(absl::IsFailedPrecondition(leader.node().ReadIndex().status()));
+}
+
+TEST(ReadIndex, WaitsForAnEntryOfTheLeadersOwnTerm) {
+  Cluster cluster({});
+  cluster.Elect(1);
+  cluster.Settle();
+  cluster.Elect(2);
+  // Elected, its no-op on nobody's disk yet: what the first leader committed may not be known.
+  while (cluster.node(2).commit_index() < cluster.node(2).term_start_index()) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(cluster.Read(2)));
+    ASSERT_GT(cluster.Deliver(), 0);
+  }
+  EXPECT_TRUE(cluster.Read(2).ok());
+  cluster.Settle();
+  EXPECT_EQ(cluster.reads_confirmed(), 0u) << "counted by Check";
+  EXPECT_TRUE(cluster.Check().ok());
+  EXPECT_EQ(cluster.reads_confirmed(), 1u);
+}
+
+TEST(ReadIndex, AGroupOfOneConfirmsItsOwn) {
+  Solo alone(One(), 1, /*auto_sync=*/true);
+  alone.Tick(One().election_ticks_max);
+  ASSERT_EQ(alone.node().role(), Role::kLeader);
+  const auto read = alone.node().ReadIndex();
+  ASSERT_TRUE(read.ok()) << read.status();
+  alone.Drain();
+  EXPECT_EQ(alone.confirmed_reads(), read->round);
+}
 
 TEST(Contract, AFailingDiskIsReportedInReady) {
   Solo leader(One(), 3, /*auto_sync=*/true);

@@ -48,6 +48,7 @@ struct Progress {
   bool acked_since_heartbeat = false;  // an answer moved match since the last heartbeat
   bool stalled = false;  // when the last heartbeat left, something older had no answer yet
   int32_t ticks_since_heard = 0;
+  int64_t confirmed_round = 0;  // the last round of reads that it confirmed (Node::ReadIndex)
   bool damaged = false;
 
   // Takes an answer's positions; old news changes nothing. True if either moved.

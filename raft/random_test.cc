@@ -114,6 +114,7 @@ class RandomRun {
     return absl::OkStatus();
   }
 
+  size_t reads() { return cluster_.reads_confirmed(); }
   int64_t committed() { return cluster_.node(1).commit_index().value(); }
 
  private:
@@ -175,6 +176,7 @@ class RandomRun {
           break;
         case 3:
           if (cluster_.member(id).up() && random_.Chance(0.1)) Compact(id);
+          if (cluster_.member(id).up() && random_.Chance(0.3)) cluster_.Read(id).IgnoreError();
           break;
       }
     }
@@ -316,6 +318,7 @@ TEST(RandomCluster, StaysSafeUnderFaultsAndConvergesAfterThem) {
   const int64_t first = only >= 0 ? only : 1;
   const int64_t count = only >= 0 ? 1 : FromEnv("RAFTMQ_SEEDS", 100);
   int64_t committed = 0;
+  size_t reads = 0;
   for (int64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE(StrCat("replay with RAFTMQ_SEED=", seed));
     RandomRun run(seed);
@@ -324,9 +327,11 @@ TEST(RandomCluster, StaysSafeUnderFaultsAndConvergesAfterThem) {
     status = run.Liveness();
     ASSERT_TRUE(status.ok()) << "no convergence: " << status;
     committed += run.committed();
+    reads += run.reads();
   }
   // Faults so hard that nothing gets done would test nothing.
   EXPECT_GT(committed, count * 100);
+  EXPECT_GT(reads, static_cast<size_t>(count) * 50);
 }
 
 TEST(RandomCluster, StaysSafeUnderBriefReigns) {

@@ -1,6 +1,7 @@
 // Ready: the effects that the core asks its driver for, and the order they must take.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -9,6 +10,9 @@
 #include "raft/types.h"
 
 namespace raftmq::raft {
+
+// Reads that one exchange with the peers confirms, numbered from 1 through the life of a Node.
+using ReadRound = int64_t;
 
 // What this member is, for those who serve clients. Volatile.
 struct SoftState {
@@ -59,6 +63,9 @@ struct Ready {
   // of the leader's term: what an ASYNC_FLUSH answer waits for. At least `committed`. A majority's
   // power loss can take back what lies above `committed`.
   LogIndex replicated;
+
+  // Leader: this round of reads and all before it are confirmed (Node::ReadIndex).
+  ReadRound confirmed_reads = 0;
 
   // Set if it changed.
   std::optional<SoftState> soft_state;

@@ -119,6 +119,11 @@ std::string ToString(const Message& m) {
     case MessageType::kVoteResponse:
       text += m.reject ? " reject" : " grant";
       break;
+    case MessageType::kReadIndex:
+    case MessageType::kReadIndexResponse:
+      text += StrCat(" round ", m.hint_index);
+      if (m.reject) text += " reject";
+      break;
     default:
       break;
   }

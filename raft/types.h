@@ -105,6 +105,7 @@ enum class MessageType : uint8_t {
   // Reserved: refused with Unimplemented and answered by nothing.
   kInstallSnapshot = 10,
   kInstallSnapshotResponse = 11,
+  // "Am I still the leader of `term`?", asked before a linearizable read (thesis §6.4).
   kReadIndex = 12,
   kReadIndexResponse = 13,
 };
@@ -151,6 +152,7 @@ struct Message {
   // kAppendResponse with `reject`: the last entry of the sender's log, at or before prev_index,
   // whose term is not above prev_term. The leader's next guess lies at or before it: back-off is by
   // term, not by entry (paper end of §5.3).
+  // kReadIndex, kReadIndexResponse: the number of the round of reads that this confirms.
   LogIndex hint_index;
   Term hint_term;
 

@@ -49,6 +49,17 @@ absl::StatusOr<EntryMeta> Cluster::Propose(int32_t id, int32_t frame_size, bool 
   return entry;
 }
 
+absl::Status Cluster::Read(int32_t id) {
+  const absl::StatusOr<Node::Read> read = node(id).ReadIndex();
+  if (read.ok()) {
+    reads_.push_back(
+        {id, node(id).term(), *read, LogIndex(static_cast<int64_t>(committed_.size()))});
+  }
+  member(id).Drain();
+  Collect();
+  return read.status();
+}
+
 void Cluster::Sync(int32_t id) {
   member(id).Sync();
   Collect();
@@ -161,7 +172,26 @@ absl::Status Cluster::Check() {
     }
     RAFTMQ_RETURN_IF_ERROR(CheckCommitted(*m));
   }
-  return absl::OkStatus();
+  return CheckReads();
+}
+
+// A read that is confirmed sees all that was committed when it began; one whose leader is deposed
+// never is.
+absl::Status Cluster::CheckReads() {
+  absl::Status stale;
+  std::erase_if(reads_, [&](const OpenRead& open) {
+    Member& m = member(open.member);
+    if (!m.up() || m.node().role() != Role::kLeader || m.node().term() != open.term) return true;
+    if (m.confirmed_reads() < open.read.round) return false;
+    ++reads_confirmed_;
+    if (open.read.index < open.committed) {
+      stale = absl::InternalError(StrCat("member ", m.id(), " confirmed a read at entry ",
+                                         open.read.index, ", begun when entry ", open.committed,
+                                         " was committed"));
+    }
+    return true;
+  });
+  return stale;
 }
 
 absl::Status Cluster::CheckCommitted(Member& member) {

@@ -41,6 +41,9 @@ class Cluster {
   void TickAll(int32_t n, bool deliver);
   absl::StatusOr<EntryMeta> Propose(int32_t id, int32_t frame_size = 100,
                                     bool ack_in_memory = false);
+  // A linearizable read; Check sees whether it would be one, if it is confirmed.
+  absl::Status Read(int32_t id);
+  size_t reads_confirmed() const { return reads_confirmed_; }
   void Sync(int32_t id);
   void Crash(int32_t id, bool lose_all = false);
   // The others notice the new boot before any of its messages.
@@ -75,7 +78,14 @@ class Cluster {
   absl::Status Check();
 
  private:
+  struct OpenRead {
+    int32_t member;
+    Term term;
+    Node::Read read;
+    LogIndex committed;  // what any member knew to be when it began
+  };
   absl::Status CheckCommitted(Member& member);
+  absl::Status CheckReads();
 
   Random random_;
   std::vector<std::unique_ptr<Member>> members_;
@@ -84,7 +94,9 @@ class Cluster {
   std::set<int32_t> damaged_;
   absl::Status refused_;  // the first message that Step did not take
   std::map<Term, MemberId> leaders_;
-  std::vector<EntryMeta> committed_;           // what any member ever knew to be committed
+  std::vector<EntryMeta> committed_;  // what any member ever knew to be committed
+  std::vector<OpenRead> reads_;
+  size_t reads_confirmed_ = 0;
   std::map<MemberId, LogIndex> checked_upto_;  // of each member's committed prefix
 };
 

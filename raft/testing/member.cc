@@ -33,6 +33,7 @@ void Member::Preload(HardState hard_state, const std::vector<Term>& terms, LogIn
 }
 
 void Member::Start() {
+  confirmed_reads_ = 0;
   InitialState initial;
   initial.hard_state = hard_state_;
   initial.configuration = configuration_;
@@ -85,6 +86,8 @@ void Member::HandOut(Ready ready) {
   CHECK_GE(ready.committed, committed_);
   CHECK_GE(ready.replicated, ready.committed);
   committed_ = ready.committed;
+  CHECK_GE(ready.confirmed_reads, confirmed_reads_);
+  confirmed_reads_ = ready.confirmed_reads;
   if (ready.damage_healed) {
     CHECK(options_.damaged);
     options_.damaged = false;

@@ -30,6 +30,7 @@ class Member {
   LogIndex applied() const { return applied_; }
   const HardState& hard_state() const { return hard_state_; }
   bool healed() const { return healed_; }
+  ReadRound confirmed_reads() const { return confirmed_reads_; }
   const absl::Status& storage_error() const { return storage_error_; }
 
   absl::Status Step(const Message& message);
@@ -73,6 +74,7 @@ class Member {
   LogIndex applied_;
   LogIndex committed_;
   bool healed_ = false;
+  ReadRound confirmed_reads_ = 0;
   absl::Status storage_error_;
   std::optional<SyncUnderWay> sync_;
   std::vector<Message> sent_;
