@@ -14,6 +14,7 @@
 // it).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -38,6 +39,7 @@
 #include "dledger/ledger.h"
 #include "dledger/proposal_batcher.h"
 #include "dledger/proposal_queue.h"
+#include "dledger/read_index.h"
 #include "dledger/scrubber.h"
 #include "dledger/segmented_log.h"
 #include "dledger/transport.h"
@@ -97,7 +99,7 @@ struct ReplicaDeps {
   absl::AnyInvocable<void(const absl::Status& failure)> on_fatal;
 };
 
-class Replica final : public Ledger, public TransportListener {
+class Replica final : public Ledger, public ReadIndexSource, public TransportListener {
  public:
   // What OpenReplica found in the data directory.
   struct Storage {
@@ -130,6 +132,7 @@ class Replica final : public Ledger, public TransportListener {
   std::shared_ptr<const LedgerStatus> Status() const override;
   void SetStatusListener(StatusListener listener) override;
   void TransferLeadership(MemberId target, absl::AnyInvocable<void(absl::Status)> done) override;
+  void ReadIndex(ReadIndexCallback done) override;
 
   void OnMessage(PeerMessage message) override;
   void OnConnected(MemberId peer, uint64_t boot_id, const std::string& client_address) override;
@@ -149,6 +152,12 @@ class Replica final : public Ledger, public TransportListener {
     uint64_t boot_id = 0;
     std::string client_address;
     bool connected = false;
+  };
+  // A linearizable read whose round is not confirmed yet.
+  struct OpenRead {
+    raft::ReadRound round = 0;
+    LogIndex index;
+    ReadIndexCallback done;
   };
   struct Transfer {
     MemberId target;
@@ -205,6 +214,11 @@ class Replica final : public Ledger, public TransportListener {
   void ReportStopped(const absl::Status& how);
   MemberId BestSuccessor() const;
 
+  // replica_reads.cc
+  void BeginRead(ReadIndexCallback done);
+  void ConfirmReads(raft::ReadRound confirmed);
+  void FailReads(const absl::Status& why);
+
   // replica_status.cc
   void PublishIfChanged();
   std::shared_ptr<LedgerStatus> BuildStatus() const;
@@ -249,6 +263,8 @@ class Replica final : public Ledger, public TransportListener {
   std::deque<std::pair<LogIndex, int64_t>> uncommitted_;  // index and size of own frames
   int64_t uncommitted_bytes_ = 0;
   std::optional<Transfer> transfer_;
+  std::deque<OpenRead> reads_;             // by round
+  std::atomic<int32_t> waiting_reads_{0};  // those, and those posted
 
   LogIndex compacted_;
   LogPosition released_;          // may be dropped before it

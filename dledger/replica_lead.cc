@@ -42,6 +42,7 @@ void Replica::CheckLeadership() {
 
 // Answers first: what waits may still look at the pending view.
 void Replica::LoseLeadership(const absl::Status& why) {
+  FailReads(why);
   if (leading_term_ == Term(0)) return;
   LOG(INFO) << Message(why);
   leading_term_ = Term(0);

@@ -49,6 +49,7 @@ void Replica::ProcessReady(raft::Ready ready) {
     }
     completions_.OnCommitted(ready.committed);
     completions_.OnReplicated(ready.replicated);
+    ConfirmReads(ready.confirmed_reads);
     if (!held_.empty()) ScheduleTurn();
   }
 }
