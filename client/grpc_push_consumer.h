@@ -62,6 +62,13 @@ class PushConsumer::Impl {
   };
   using HeldPtr = std::shared_ptr<Held>;
   using Batch = std::vector<ReceivedMessage>;
+  // What a concurrent listener has now.
+  struct InHand {
+    HeldPtr held;
+    const Batch* batch = nullptr;
+    int64_t until_ms = 0;  // monotonic
+    bool overdue = false;
+  };
 
   bool clustering() const { return options_.messageModel == MessageModel::kClustering; }
   std::string retry_topic() const { return "%RETRY%" + options_.consumerGroup; }
@@ -73,6 +80,7 @@ class PushConsumer::Impl {
   void Dispatch(const HeldPtr& held);
   void DispatchAll();
   void ConsumeConcurrently(const HeldPtr& held, Batch batch);
+  void SendBackOverdue();
   void SendBack(const HeldPtr& held, ReceivedMessage message, int32_t delay_level);
   void ConsumeOrderly(const HeldPtr& held);
   // One batch; how long to pause then, none: go on.
@@ -120,6 +128,8 @@ class PushConsumer::Impl {
   std::map<std::string, MessageSelector> subscription_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> members_ ABSL_GUARDED_BY(mu_);  // empty: not told yet
   std::map<Key, HeldPtr> held_ ABSL_GUARDED_BY(mu_);
+  uint64_t batches_begun_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<uint64_t, InHand> in_hand_ ABSL_GUARDED_BY(mu_);
   OffsetFile::Offsets local_offsets_ ABSL_GUARDED_BY(mu_);  // broadcasting
   std::unique_ptr<GroupCalls> calls_;
   std::unique_ptr<ConsumePool> pool_;

@@ -6,9 +6,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
-#include "absl/synchronization/notification.h"
 #include "base/clock.h"
 #include "base/strings.h"
+#include "client/await_answer.h"
 #include "client/grpc_producer.h"
 
 namespace raftmq::client {
@@ -335,17 +335,9 @@ absl::StatusOr<std::vector<SendReceipt>> Producer::Impl::SendAndWait(
     std::vector<Message> messages, std::optional<MessageQueue> queue, bool half) {
   RAFTMQ_RETURN_IF_ERROR(Check(messages));
   RAFTMQ_RETURN_IF_ERROR(Admit(Mode::kSync, 0));
-  absl::Notification answered;
-  absl::StatusOr<std::vector<SendReceipt>> result;
-  Begin(
-      Mode::kSync, std::move(messages), std::move(queue),
-      [&](absl::StatusOr<std::vector<SendReceipt>> r) {
-        result = std::move(r);
-        answered.Notify();
-      },
-      half);
-  answered.WaitForNotification();
-  return result;
+  return AwaitAnswer<absl::StatusOr<std::vector<SendReceipt>>>([&](auto done) {
+    Begin(Mode::kSync, std::move(messages), std::move(queue), std::move(done), half);
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Producer>> Producer::Start(ProducerOptions options) {

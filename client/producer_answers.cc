@@ -1,30 +1,13 @@
 // What a producer sends that is not done with its being stored: delayed messages that are recalled,
 // transactions, requests and replies.
-#include <optional>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "base/clock.h"
 #include "base/strings.h"
+#include "client/await_answer.h"
 #include "client/grpc_producer.h"
 
 namespace raftmq::client {
-namespace {
-
-// Blocks until `start`'s callback was called.
-template <typename T, typename Start>
-T WaitFor(Start start) {
-  absl::Notification answered;
-  std::optional<T> result;
-  start([&](T r) {
-    result.emplace(std::move(r));
-    answered.Notify();
-  });
-  answered.WaitForNotification();
-  return *std::move(result);
-}
-
-}  // namespace
 
 absl::StatusOr<std::string> Producer::Recall(const std::string& topic, const SendReceipt& receipt) {
   if (receipt.recall_handle.empty()) {
@@ -32,7 +15,7 @@ absl::StatusOr<std::string> Producer::Recall(const std::string& topic, const Sen
         "message ", receipt.message_id, " of topic ", topic,
         " is not delayed: only one with a delay level or a time of delivery can be recalled"));
   }
-  return WaitFor<absl::StatusOr<std::string>>([&](auto done) {
+  return AwaitAnswer<absl::StatusOr<std::string>>([&](auto done) {
     impl_->calls.Recall(topic, receipt.broker_name, receipt.recall_handle, std::move(done));
   });
 }
@@ -65,7 +48,7 @@ absl::StatusOr<TransactionSendResult> Producer::SendMessageInTransaction(Message
   end.message_id = receipt.message_id;
   end.transaction_id = receipt.transaction_id;
   end.commit = result.state == LocalTransactionState::kCommitMessage;
-  result.ended = WaitFor<absl::Status>([&](auto done) {
+  result.ended = AwaitAnswer<absl::Status>([&](auto done) {
     impl_->calls.EndTransaction(message.topic, receipt.broker_name, end, std::move(done));
   });
   return result;
@@ -101,7 +84,7 @@ void Producer::RequestAsync(Message message, int64_t timeout_ms, RequestCallback
 }
 
 absl::StatusOr<ReceivedMessage> Producer::Request(Message message, int64_t timeout_ms) {
-  return WaitFor<absl::StatusOr<ReceivedMessage>>(
+  return AwaitAnswer<absl::StatusOr<ReceivedMessage>>(
       [&](auto done) { RequestAsync(std::move(message), timeout_ms, std::move(done)); });
 }
 
@@ -118,7 +101,7 @@ absl::Status Producer::SendReply(const ReplyMessage& reply) {
   for (const auto& [name, value] : reply.properties) {
     (*request.mutable_reply()->mutable_properties())[name] = value;
   }
-  const absl::Status sent = WaitFor<absl::Status>([&](auto done) {
+  const absl::Status sent = AwaitAnswer<absl::Status>([&](auto done) {
     impl_->calls.SendReply(reply.topic, reply.broker_name, std::move(request), std::move(done));
   });
   return Annotate(sent, StrCat("the reply to request ", reply.correlation_id, " of client ",

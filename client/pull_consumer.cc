@@ -10,6 +10,7 @@
 #include "absl/synchronization/notification.h"
 #include "base/clock.h"
 #include "base/strings.h"
+#include "client/await_answer.h"
 #include "client/grpc_client_instance.h"
 #include "client/grpc_group_calls.h"
 #include "client/queue_puller.h"
@@ -18,19 +19,6 @@ namespace raftmq::client {
 namespace {
 
 namespace v2 = ::apache::rocketmq::v2;
-
-// Runs an asynchronous call and waits for it.
-template <typename T, typename Begin>
-T Await(Begin begin) {
-  absl::Notification done;
-  std::optional<T> result;
-  begin([&](T r) {
-    result.emplace(std::move(r));
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return *std::move(result);
-}
 
 }  // namespace
 
@@ -116,10 +104,10 @@ void PullConsumer::Impl::Pull(const MessageQueue& queue, const MessageSelector& 
 
 absl::StatusOr<QueueOffset> PullConsumer::Impl::StartOf(const MessageQueue& queue) {
   RAFTMQ_ASSIGN_OR_RETURN(const std::optional<QueueOffset> committed,
-                          (Await<absl::StatusOr<std::optional<QueueOffset>>>(
+                          (AwaitAnswer<absl::StatusOr<std::optional<QueueOffset>>>(
                               [&](auto done) { calls.CommittedOffset(queue, std::move(done)); })));
   if (committed.has_value()) return *committed;
-  return Await<absl::StatusOr<QueueOffset>>(
+  return AwaitAnswer<absl::StatusOr<QueueOffset>>(
       [&](auto done) { calls.MinOffset(queue, std::move(done)); });
 }
 
@@ -151,7 +139,7 @@ absl::Status PullConsumer::Impl::Commit() {
   absl::Status first;
   for (const auto& [key, puller] : moved) {
     const QueueOffset offset = puller->messages().taken_offset();
-    const auto status = Await<absl::Status>([&, p = puller.get()](auto done) {
+    const auto status = AwaitAnswer<absl::Status>([&, p = puller.get()](auto done) {
       calls.UpdateOffset(p->queue(), offset, std::move(done));
     });
     if (first.ok()) first = status;
@@ -204,14 +192,14 @@ absl::StatusOr<std::vector<MessageQueue>> PullConsumer::FetchSubscribeMessageQue
 absl::StatusOr<PullResult> PullConsumer::Pull(const MessageQueue& queue,
                                               const MessageSelector& selector, QueueOffset offset,
                                               int32_t max) {
-  return Await<absl::StatusOr<PullResult>>(
+  return AwaitAnswer<absl::StatusOr<PullResult>>(
       [&](auto done) { impl_->Pull(queue, selector, offset, max, 0, std::move(done)); });
 }
 
 absl::StatusOr<PullResult> PullConsumer::PullBlockIfNotFound(const MessageQueue& queue,
                                                              const MessageSelector& selector,
                                                              QueueOffset offset, int32_t max) {
-  return Await<absl::StatusOr<PullResult>>(
+  return AwaitAnswer<absl::StatusOr<PullResult>>(
       [&](auto done) { PullAsync(queue, selector, offset, max, std::move(done)); });
 }
 
@@ -222,29 +210,29 @@ void PullConsumer::PullAsync(const MessageQueue& queue, const MessageSelector& s
 }
 
 absl::Status PullConsumer::UpdateConsumeOffset(const MessageQueue& queue, QueueOffset offset) {
-  return Await<absl::Status>(
+  return AwaitAnswer<absl::Status>(
       [&](auto done) { impl_->calls.UpdateOffset(queue, offset, std::move(done)); });
 }
 
 absl::StatusOr<std::optional<QueueOffset>> PullConsumer::FetchConsumeOffset(
     const MessageQueue& queue) {
-  return Await<absl::StatusOr<std::optional<QueueOffset>>>(
+  return AwaitAnswer<absl::StatusOr<std::optional<QueueOffset>>>(
       [&](auto done) { impl_->calls.CommittedOffset(queue, std::move(done)); });
 }
 
 absl::StatusOr<QueueOffset> PullConsumer::MinOffset(const MessageQueue& queue) {
-  return Await<absl::StatusOr<QueueOffset>>(
+  return AwaitAnswer<absl::StatusOr<QueueOffset>>(
       [&](auto done) { impl_->calls.MinOffset(queue, std::move(done)); });
 }
 
 absl::StatusOr<QueueOffset> PullConsumer::MaxOffset(const MessageQueue& queue) {
-  return Await<absl::StatusOr<QueueOffset>>(
+  return AwaitAnswer<absl::StatusOr<QueueOffset>>(
       [&](auto done) { impl_->calls.MaxOffset(queue, std::move(done)); });
 }
 
 absl::StatusOr<QueueOffset> PullConsumer::SearchOffset(const MessageQueue& queue,
                                                        int64_t timestamp_ms) {
-  return Await<absl::StatusOr<QueueOffset>>(
+  return AwaitAnswer<absl::StatusOr<QueueOffset>>(
       [&](auto done) { impl_->calls.OffsetByTime(queue, timestamp_ms, std::move(done)); });
 }
 

@@ -4,9 +4,9 @@
 #include <cstdlib>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "base/file_system.h"
 #include "base/strings.h"
+#include "client/await_answer.h"
 #include "client/grpc_push_consumer.h"
 #include "glog/logging.h"
 
@@ -15,6 +15,7 @@ namespace {
 
 namespace v2 = ::apache::rocketmq::v2;
 
+constexpr int64_t kLookForOverdueMs = 1'000;
 // Before a message is tried again here because the broker did not take it back.
 constexpr int64_t kLocalRetryMs = 5'000;
 // A queue gives its thread to others after that long.
@@ -40,6 +41,10 @@ absl::Status CheckOptions(const PushConsumerOptions& options) {
   if (options.pullBatchSize < 1 || options.pullBatchSize > 32) {
     return absl::InvalidArgumentError(
         StrCat("pullBatchSize ", options.pullBatchSize, ": expected 1 to 32"));
+  }
+  if (options.consumeTimeout < 10) {
+    return absl::InvalidArgumentError(
+        StrCat("consumeTimeout ", options.consumeTimeout, ": expected milliseconds, 10 at least"));
   }
   if (options.lockLeaseMillis < 300 || options.lockLeaseMillis > 300'000 ||
       options.rebalanceInterval < 10 || options.persistConsumerOffsetInterval < 10) {
@@ -201,9 +206,14 @@ void PushConsumer::Impl::EndRun(const HeldPtr& held) {
 void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
   ProcessQueue& messages = held->puller->messages();
   bool may = false;
+  uint64_t id = 0;
   {
     absl::MutexLock lock(&mu_);
     may = MayConsume(*held);
+    if (may) {
+      id = ++batches_begun_;
+      in_hand_[id] = {held, &batch, NowMs() + options_.consumeTimeout, false};
+    }
   }
   if (!may) {
     messages.PutBack(std::move(batch));
@@ -212,6 +222,10 @@ void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
   ConsumeConcurrentlyContext context;
   context.queue = held->queue;
   const ConsumeConcurrentlyStatus status = options_.concurrently(batch, context);
+  {
+    absl::MutexLock lock(&mu_);
+    if (in_hand_.extract(id).mapped().overdue) return;  // SendBackOverdue ended it
+  }
   // So many of the first were consumed.
   size_t consumed = 0;
   if (status == ConsumeConcurrentlyStatus::kConsumeSuccess) {
@@ -229,6 +243,31 @@ void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
     }
   }
   EndRun(held);
+}
+
+// What a listener has had in hand for too long comes again, to whoever has a thread for it; what
+// the listener says of it in the end does not count.
+void PushConsumer::Impl::SendBackOverdue() {
+  std::vector<std::pair<HeldPtr, Batch>> overdue;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_) return;
+    for (auto& [id, in_hand] : in_hand_) {
+      if (in_hand.overdue || NowMs() < in_hand.until_ms) continue;
+      in_hand.overdue = true;
+      overdue.emplace_back(in_hand.held, *in_hand.batch);
+    }
+  }
+  for (auto& [held, batch] : overdue) {
+    for (ReceivedMessage& message : batch) {
+      LOG(WARNING) << "message " << message.message_id << " of topic " << message.topic
+                   << " was not consumed within " << options_.consumeTimeout
+                   << " ms (consumeTimeout): it comes again";
+      SendBack(held, std::move(message), 0);
+    }
+    EndRun(held);
+  }
+  After(std::min(options_.consumeTimeout, kLookForOverdueMs), [this] { SendBackOverdue(); });
 }
 
 void PushConsumer::Impl::SendBack(const HeldPtr& held, ReceivedMessage message,
@@ -332,13 +371,10 @@ std::optional<int64_t> PushConsumer::Impl::FailOrderly(const HeldPtr& held, Batc
 
 // To the dead-letter queue.
 bool PushConsumer::Impl::GiveUp(const HeldPtr& held, const ReceivedMessage& message) {
-  absl::Notification answered;
-  absl::Status status;
-  calls_->SendMessageBack(held->queue, message.offset, 0, 0, [&](absl::StatusOr<bool> done) {
-    status = done.status();
-    answered.Notify();
-  });
-  answered.WaitForNotification();
+  const absl::Status status =
+      AwaitAnswer<absl::StatusOr<bool>>([&](auto done) {
+        calls_->SendMessageBack(held->queue, message.offset, 0, 0, std::move(done));
+      }).status();
   LOG_IF(WARNING, !status.ok()) << "message " << message.message_id << " of topic " << message.topic
                                 << " could not be dead-lettered, it is tried again: " << status;
   return status.ok();

@@ -79,6 +79,9 @@ struct PushConsumerOptions {
   int64_t pullThresholdForQueue = 1'000;
   int64_t pullThresholdSizeForQueue = 100 << 20;
   int64_t consumeConcurrentlyMaxSpan = 2'000;
+  // A concurrent listener that has a batch for longer has failed on it: its messages come again,
+  // and what it says in the end does not count. Broadcasting: no bound.
+  int64_t consumeTimeout = 15 * 60'000;
   int64_t brokerSuspendMaxTimeMillis = 15'000;
   // A message that failed that often goes to the dead-letter queue. -1: concurrently, as often as
   // the group's settings at the broker say; orderly, never.

@@ -20,6 +20,7 @@ void PushConsumer::Impl::Begin() {
   if (clustering()) {
     Watch();
     After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
+    if (options_.concurrently) SendBackOverdue();
   }
   RebalanceSoon(0);
   After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });

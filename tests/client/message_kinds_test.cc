@@ -78,6 +78,30 @@ class MessageKindsTest : public ClientTest {
     }
     return bodies;
   }
+
+  // The `count` messages that a push consumer of a topic with one queue gets.
+  std::vector<std::string> PushAll(const std::string& topic, size_t count,
+                                   const MessageSelector& selector) {
+    absl::Mutex mu;
+    std::vector<std::string> bodies;
+    PushConsumerOptions options;
+    options.namesrvAddr = NamesrvAddr();
+    options.consumerGroup = "pushed";
+    options.subscription = {{topic, selector}};
+    options.orderly = [&](const auto& messages, auto&) {
+      absl::MutexLock lock(&mu);
+      for (const ReceivedMessage& m : messages) bodies.push_back(m.body);
+      return ConsumeOrderlyStatus::kSuccess;
+    };
+    auto consumer = PushConsumer::Start(std::move(options));
+    CHECK(consumer.ok()) << consumer.status();
+    WaitUntil([&] {
+      absl::MutexLock lock(&mu);
+      return bodies.size() >= count;
+    });
+    consumer->reset();
+    return bodies;
+  }
 };
 
 TEST_F(MessageKindsTest, ADelayedMessageComesWhenItIsDueAndNotBefore) {
@@ -174,25 +198,7 @@ TEST_F(MessageKindsTest, TagsWhoseHashesAreTheSameAreToldApart) {
   EXPECT_THAT(ReceiveBodies(StartConsumer("tags", options).get(), 3),
               ElementsAre("tag Aa", "tag C", "tag Aa"));
 
-  absl::Mutex mu;
-  std::vector<std::string> pushed;
-  PushConsumerOptions push;
-  push.namesrvAddr = NamesrvAddr();
-  push.consumerGroup = "pushed";
-  push.subscription = {{"tags", "BB"}};
-  push.orderly = [&](const auto& messages, auto&) {
-    absl::MutexLock lock(&mu);
-    for (const ReceivedMessage& m : messages) pushed.push_back(m.body);
-    return ConsumeOrderlyStatus::kSuccess;
-  };
-  auto consumer = PushConsumer::Start(std::move(push));
-  ASSERT_TRUE(consumer.ok()) << consumer.status();
-  WaitUntil([&] {
-    absl::MutexLock lock(&mu);
-    return pushed.size() >= 2;
-  });
-  consumer->reset();
-  EXPECT_THAT(pushed, ElementsAre("tag BB", "tag BB"));
+  EXPECT_THAT(PushAll("tags", 2, "BB"), ElementsAre("tag BB", "tag BB"));
 }
 
 TEST_F(MessageKindsTest, SqlFiltersByPropertiesForEveryKindOfConsumer) {
@@ -211,25 +217,8 @@ TEST_F(MessageKindsTest, SqlFiltersByPropertiesForEveryKindOfConsumer) {
   options.subExpression = dear_in_eu;
   EXPECT_THAT(ReceiveBodies(StartConsumer("prices", options).get(), 2), ElementsAre("2", "4"));
 
-  absl::Mutex mu;
-  std::vector<std::string> pushed;
-  PushConsumerOptions push;
-  push.namesrvAddr = NamesrvAddr();
-  push.consumerGroup = "pushed";
-  push.subscription = {{"prices", MessageSelector::BySql("region = 'us'")}};
-  push.orderly = [&](const auto& messages, auto&) {
-    absl::MutexLock lock(&mu);
-    for (const ReceivedMessage& m : messages) pushed.push_back(m.body);
-    return ConsumeOrderlyStatus::kSuccess;
-  };
-  auto consumer = PushConsumer::Start(std::move(push));
-  ASSERT_TRUE(consumer.ok()) << consumer.status();
-  WaitUntil([&] {
-    absl::MutexLock lock(&mu);
-    return pushed.size() >= 3;
-  });
-  consumer->reset();
-  EXPECT_THAT(pushed, ElementsAre("1", "3", "5"));
+  EXPECT_THAT(PushAll("prices", 3, MessageSelector::BySql("region = 'us'")),
+              ElementsAre("1", "3", "5"));
 }
 
 TEST_F(MessageKindsTest, AMessageWithoutATopicOrBeyondALimitIsRefusedWithTheLimit) {

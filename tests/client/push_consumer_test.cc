@@ -164,6 +164,36 @@ TEST_F(PushConsumerTest, AFailedMessageComesAgainFromTheRetryTopicAndThenIsDeadL
   EXPECT_THAT(ReceiveBodies(dead.get(), 1), ElementsAre("bad"));
 }
 
+TEST_F(PushConsumerTest, WhatAListenerHoldsForTooLongComesAgainAndItsLateAnswerDoesNotCount) {
+  configure_ = [](broker::BrokerConfig* config) { config->messageDelayLevel = "1s 1s 1s"; };
+  StartGroups(1, 1);
+  CreateTopic("orders", 1);
+  PushConsumerOptions options = Options();
+  options.consumeTimeout = 200;
+  absl::Notification let_go;
+  std::atomic<bool> late{false};
+  options.concurrently = [&](const auto& messages, auto&) {
+    if (messages[0].body == "1" && messages[0].delivery_attempt == 1) {
+      let_go.WaitForNotification();
+      late = true;
+      return ConsumeConcurrentlyStatus::kReconsumeLater;
+    }
+    seen_.Add("a", messages);
+    return ConsumeConcurrentlyStatus::kConsumeSuccess;
+  };
+  auto a = Run(options);
+  SendAll(0, 3);
+  WaitUntil([&] { return seen_.distinct() == 3; });
+  EXPECT_FALSE(late);
+  let_go.Notify();
+  a.reset();
+  EXPECT_TRUE(late);
+  auto b = RunConcurrently("b");
+  SendAll(3, 4);
+  WaitUntil([&] { return seen_.distinct() == 4; });
+  EXPECT_THAT(seen_.Twice(), IsEmpty());
+}
+
 TEST_F(PushConsumerTest, AnOrderlyListenerGetsAQueueInOrderAndAFailedMessageAgainBeforeTheNext) {
   StartGroups(1, 1);
   CreateTopic("orders", 1);
