@@ -351,6 +351,19 @@ absl::StatusOr<std::unique_ptr<Producer>> Producer::Start(ProducerOptions option
     return absl::InvalidArgumentError(
         StrCat("sendMsgTimeout ", options.sendMsgTimeout, ": expected milliseconds, 1 at least"));
   }
+  if (options.compressLevel < 1 || options.compressLevel > 9 || options.checkRequestHoldMax < 1 ||
+      options.maxRequestsUnderWay < 1) {
+    return absl::InvalidArgumentError(
+        StrCat("compressLevel ", options.compressLevel, ", checkRequestHoldMax ",
+               options.checkRequestHoldMax, ", maxRequestsUnderWay ", options.maxRequestsUnderWay,
+               ": expected 1 to 9 for the first, 1 at least for the others"));
+  }
+  if (!options.topics.empty() && options.transactionListener == nullptr) {
+    return absl::InvalidArgumentError(
+        StrCat("topics names ", options.topics[0],
+               ", whose transactions this producer is to be asked about, but there is no "
+               "transactionListener: set both or none"));
+  }
   RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
   auto impl = std::make_unique<Impl>(std::move(options), std::move(instance));
   if (impl->transactions != nullptr) {

@@ -332,6 +332,13 @@ TEST_F(ProducerTest, EveryRefusalSaysWhatToDo) {
   bad.namesrvAddr = "127.0.0.1:1";
   bad.sendMsgTimeout = 0;
   EXPECT_THAT(std::string(Producer::Start(bad).status().message()), HasSubstr("sendMsgTimeout"));
+  bad.sendMsgTimeout = 100;
+  bad.compressLevel = 10;
+  EXPECT_THAT(std::string(Producer::Start(bad).status().message()), HasSubstr("compressLevel 10"));
+  bad.compressLevel = 9;
+  bad.topics = {"payments"};
+  EXPECT_THAT(std::string(Producer::Start(bad).status().message()),
+              HasSubstr("no transactionListener"));
 }
 
 TEST_F(ProducerTest, ASendWithoutAnyNameServerEndsWithinItsTimeout) {
