@@ -33,6 +33,8 @@ class PushConsumer::Impl {
        OffsetFile::Offsets offsets, std::string offset_path);
   ~Impl();
 
+  // InvalidArgument: a broker refuses an expression of the subscription.
+  absl::Status CheckSelectors();
   void Begin();
   void Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);

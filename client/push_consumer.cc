@@ -85,6 +85,7 @@ absl::StatusOr<std::unique_ptr<PushConsumer>> PushConsumer::Start(PushConsumerOp
   RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
   auto impl =
       std::make_unique<Impl>(std::move(options), std::move(instance), std::move(offsets), path);
+  RAFTMQ_RETURN_IF_ERROR(impl->CheckSelectors());
   impl->Begin();
   return std::unique_ptr<PushConsumer>(new PushConsumer(std::move(impl)));
 }
@@ -133,6 +134,27 @@ PushConsumer::Impl::~Impl() {
   pool_.reset();  // listeners may still run: they are waited for
   calls_->Close();
   owned_instance_.reset();  // no task or answer comes after this
+}
+
+// A broker is asked, whose grammar it is. A topic that isn't there yet is not asked for.
+absl::Status PushConsumer::Impl::CheckSelectors() {
+  for (const auto& [topic, selector] : options_.subscription) {
+    if (selector == MessageSelector()) continue;
+    const absl::StatusOr<RouteCache::Route> route = instance_->routes()->FindBlocking(topic);
+    if (!route.ok()) continue;
+    const BrokerRoute& broker = (*route)->brokers[0];
+    if (broker.readable_queues.empty()) continue;
+    const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
+    const absl::Status pulled =
+        AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
+          calls_->Pull(queue, QueueOffset(0), 1, selector, 0, std::move(done));
+        }).status();
+    if (absl::IsInvalidArgument(pulled)) {
+      return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
+                                     topic, " with \"", selector.expression, "\""));
+    }
+  }
+  return absl::OkStatus();
 }
 
 void PushConsumer::Impl::After(int64_t ms, absl::AnyInvocable<void()> task) {

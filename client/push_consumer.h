@@ -65,7 +65,7 @@ using MessageListenerOrderly = std::function<ConsumeOrderlyStatus(
 struct PushConsumerOptions {
   std::string namesrvAddr;  // NameServers or brokers: "host:port;host:port"
   std::string consumerGroup;
-  // Topic → "*" or "a || b". All members of a group must have the same.
+  // Topic → "*", "a || b", or MessageSelector::BySql(…). All members of a group must have the same.
   std::map<std::string, MessageSelector> subscription;
   MessageModel messageModel = MessageModel::kClustering;
   // One of the two.
@@ -101,6 +101,8 @@ struct PushConsumerOptions {
 
 class PushConsumer {
  public:
+  // InvalidArgument: an option that cannot be, or an expression that a broker, which is asked,
+  // refuses.
   static absl::StatusOr<std::unique_ptr<PushConsumer>> Start(PushConsumerOptions options);
   // Waits for listeners that run, commits, and lets go of the queues.
   ~PushConsumer();

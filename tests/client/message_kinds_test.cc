@@ -213,6 +213,15 @@ TEST_F(MessageKindsTest, SqlFiltersByPropertiesForEveryKindOfConsumer) {
   EXPECT_THAT(PullAll("prices", 6, dear_in_eu), ElementsAre("2", "4"));
   EXPECT_THAT(PullAll("prices", 6, MessageSelector::BySql("price > AND")),
               Each(HasSubstr("ILLEGAL_FILTER_EXPRESSION")));
+  PushConsumerOptions bad;
+  bad.namesrvAddr = NamesrvAddr();
+  bad.consumerGroup = "pushed";
+  bad.subscription = {{"prices", MessageSelector::BySql("price > AND")}};
+  bad.orderly = [](const auto&, auto&) { return ConsumeOrderlyStatus::kSuccess; };
+  const absl::Status refused = PushConsumer::Start(std::move(bad)).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr("price > AND"), HasSubstr("ILLEGAL_FILTER_EXPRESSION")));
   SimpleConsumerOptions options;
   options.subExpression = dear_in_eu;
   EXPECT_THAT(ReceiveBodies(StartConsumer("prices", options).get(), 2), ElementsAre("2", "4"));
