@@ -159,6 +159,25 @@ func (r *received) add(one *rmq.MessageView) int {
 	return len(r.attempts[body])
 }
 
+// A listener that succeeds.
+func (r *received) listen(one *rmq.MessageView) rmq.ConsumerResult {
+	r.add(one)
+	return rmq.SUCCESS
+}
+
+// The bodies in the order in which each came first.
+func (r *received) order() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var bodies []string
+	for _, one := range r.messages {
+		if body := string(one.GetBody()); !slices.Contains(bodies, body) {
+			bodies = append(bodies, body)
+		}
+	}
+	return bodies
+}
+
 func (r *received) different() int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

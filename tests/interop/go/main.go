@@ -18,9 +18,10 @@ var scenarios = []scenario{
 	// First those that wait longest.
 	{"messages of a killed push consumer are taken over", pushTakenOver, false},
 	{"messages of a killed simple consumer are taken over", simpleTakenOver, false},
+	{"messages of a killed orderly consumer are taken over in order", orderlyTakenOver, false},
 	{"clients start and stop", startAndStop, false},
 	{"a message arrives with all that was sent with it", allFields, false},
-	{"asynchronous sends are answered once each", asynchronousSends, false},
+	{"sends in flight together are answered once each", sendsInFlight, false},
 	{"an acked message never comes again and an unacked one does", ackAndNot, false},
 	{"a changed invisibility keeps a message away or brings it back", changedInvisibility, false},
 	{"a push consumer gets every message and a failed one again", pushWithFailure, false},
@@ -38,6 +39,7 @@ var scenarios = []scenario{
 	{"the leader is killed while a client sends", killWhileSending, true},
 	{"the leader is killed while a client consumes", killWhileConsuming, true},
 	{"the leader is killed while a push consumer works", killWhilePushing, true},
+	{"the leader is killed while an orderly consumer works", killWhileOrderly, true},
 	{"open transactions and delayed messages survive a killed leader", killBetween, true},
 	{"every member is restarted while a client sends and consumes", rolling, true},
 }
@@ -47,6 +49,36 @@ func main() {
 		consumeForEver(os.Args[2], os.Args[3], os.Args[4])
 	}
 	os.Exit(runAll(scenarios))
+}
+
+// Bodies of one message group; what fails after the client's own retries is sent again.
+func sendInOrder(to rmq.Producer, topic string, count int, at func(i int)) []string {
+	var bodies []string
+	for i := range count {
+		at(i)
+		out := message(topic, fmt.Sprintf("m-%d", i))
+		out.SetMessageGroup("x")
+		waitUntil(30*time.Second, "a send", func() bool {
+			_, err := to.Send(context.Background(), out)
+			return err == nil
+		})
+		bodies = append(bodies, string(out.Body))
+	}
+	return bodies
+}
+
+func orderlyTakenOver(c *clients) string {
+	topic, group := newTopic("takeover-fifo", "FIFO"), newGroup("16", "--orderly")
+	bodies := sendInOrder(c.producer(topic), topic, 6, func(int) {})
+	held := holdUntilKilled("push", topic, group, 1)
+	check(slices.Equal(held, bodies[:1]), "it held %v", held)
+	began := time.Now()
+	got := newReceived()
+	c.pushConsumer(topic, group, got.listen)
+	waitUntil(90*time.Second, "all messages", func() bool { return got.different() == len(bodies) })
+	check(slices.Equal(got.order(), bodies), "order: %v", got.order())
+	check(slices.Equal(got.of("m-0"), []int32{2}), "attempts of the held one: %v", got.of("m-0"))
+	return fmt.Sprintf("after %.0f s", time.Since(began).Seconds())
 }
 
 func success(*rmq.MessageView) rmq.ConsumerResult { return rmq.SUCCESS }
@@ -84,7 +116,7 @@ func allFields(c *clients) string {
 	return ""
 }
 
-func asynchronousSends(c *clients) string {
+func sendsInFlight(c *clients) string {
 	topic := newTopic("async", "NORMAL")
 	from := c.producer(topic)
 	var calls, failures int
@@ -225,10 +257,7 @@ func takenOver(c *clients, kind string, other func(topic, group string, bodies [
 func pushTakenOver(c *clients) string {
 	return takenOver(c, "push", func(topic, group string, bodies []string) *received {
 		got := newReceived()
-		c.pushConsumer(topic, group, func(one *rmq.MessageView) rmq.ConsumerResult {
-			got.add(one)
-			return rmq.SUCCESS
-		})
+		c.pushConsumer(topic, group, got.listen)
 		waitUntil(90*time.Second, "all messages", func() bool { return got.different() == len(bodies) })
 		return got
 	})
@@ -266,10 +295,7 @@ func fifo(c *clients) string {
 // Only these bodies reach a simple and a push consumer with this filter.
 func checkFiltered(c *clients, topic string, filter *rmq.FilterExpression, expected []string) {
 	pushed := newReceived()
-	c.filteringPushConsumer(topic, unique("group"), filter, func(one *rmq.MessageView) rmq.ConsumerResult {
-		pushed.add(one)
-		return rmq.SUCCESS
-	})
+	c.filteringPushConsumer(topic, unique("group"), filter, pushed.listen)
 	from := c.filteringConsumer(topic, unique("group"), filter)
 	slices.Sort(expected)
 	got := receiveCount(from, 30*time.Second, len(expected))
@@ -435,10 +461,7 @@ func killWhileConsuming(c *clients) string {
 func killWhilePushing(c *clients) string {
 	topic := newTopic("kill-push", "NORMAL")
 	got := newReceived()
-	c.pushConsumer(topic, unique("group"), func(one *rmq.MessageView) rmq.ConsumerResult {
-		got.add(one)
-		return rmq.SUCCESS
-	})
+	c.pushConsumer(topic, unique("group"), got.listen)
 	all := sendMany(c.producer(topic), topic, "m", 300, func(i int) {
 		if i == 100 {
 			waitUntil(30*time.Second, "a first message", func() bool { return got.different() > 0 })
@@ -448,6 +471,21 @@ func killWhilePushing(c *clients) string {
 	waitUntil(90*time.Second, "300 messages", func() bool { return got.different() >= 300 })
 	got.checkComplete(all.bodies)
 	return fmt.Sprintf("%d redelivered", got.deliveries()-got.different())
+}
+
+func killWhileOrderly(c *clients) string {
+	topic, group := newTopic("kill-fifo", "FIFO"), newGroup("16", "--orderly")
+	got := newReceived()
+	c.pushConsumer(topic, group, got.listen)
+	bodies := sendInOrder(c.producer(topic), topic, 150, func(i int) {
+		if i == 50 {
+			waitUntil(30*time.Second, "a first message", func() bool { return got.different() > 0 })
+			killLeader()
+		}
+	})
+	waitUntil(90*time.Second, "150 messages", func() bool { return got.different() >= 150 })
+	check(slices.Equal(got.order(), bodies), "order: %v", got.order())
+	return fmt.Sprintf("%d redelivered", got.deliveries()-150)
 }
 
 func killBetween(c *clients) string {

@@ -323,6 +323,7 @@ class Clients {
   /** Delivery attempts by body; fails those that `fails(body, how often)` is true for. */
   static final class Listener implements MessageListener {
     final Map<String, List<Integer>> attempts = new ConcurrentHashMap<>();
+    final List<String> order = new CopyOnWriteArrayList<>(); // in which each came first
     private final BiPredicate<String, Integer> fails;
 
     Listener(BiPredicate<String, Integer> fails) {
@@ -338,6 +339,9 @@ class Clients {
       String body = body(message);
       List<Integer> seen = attempts.computeIfAbsent(body, b -> new CopyOnWriteArrayList<>());
       seen.add(message.getDeliveryAttempt());
+      if (seen.size() == 1) {
+        order.add(body);
+      }
       return fails.test(body, seen.size()) ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
     }
   }

@@ -13,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.IntConsumer;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
@@ -50,6 +51,47 @@ public final class Scenarios extends Clients {
     return "after " + (System.nanoTime() - began) / 1_000_000_000 + " s";
   }
 
+  /** Bodies of one message group; what fails after the client's own retries is sent again. */
+  private static List<String> sendInOrder(String topic, int count, IntConsumer at) throws Exception {
+    Producer producer = producer(topic);
+    List<String> bodies = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      at.accept(i);
+      String body = "m-" + i;
+      waitUntil(() -> succeeds(() -> producer.send(message(topic, body).setMessageGroup("x").build())),
+          30, body + " to be sent");
+      bodies.add(body);
+    }
+    return bodies;
+  }
+
+  private static String orderlyTakenOver() throws Exception {
+    String topic = newTopic("takeover-fifo", "FIFO");
+    String group = newGroup("--orderly");
+    List<String> bodies = sendInOrder(topic, 6, i -> {});
+    checkEqual(holdUntilKilled("push", topic, group, 1), bodies.subList(0, 1), "what it held");
+    long began = System.nanoTime();
+    Listener listener = new Listener();
+    pushConsumer(topic, group, listener);
+    waitUntil(() -> listener.order.size() == bodies.size(), 90, "all messages");
+    checkEqual(listener.order, bodies, "order");
+    checkEqual(listener.attempts.get("m-0"), List.of(2), "attempts of the held one");
+    return "after " + (System.nanoTime() - began) / 1_000_000_000 + " s";
+  }
+
+  private static String killedWhileOrderly() throws Exception {
+    String topic = newTopic("kill-fifo", "FIFO");
+    String group = newGroup("--orderly");
+    Listener listener = new Listener();
+    pushConsumer(topic, group, listener);
+    List<String> bodies =
+        sendInOrder(topic, 150, killLeaderAt(50, () -> !listener.attempts.isEmpty()));
+    waitUntil(() -> listener.order.size() >= 150, 90, "150 messages");
+    checkEqual(listener.order, bodies, "order");
+    int all = listener.attempts.values().stream().mapToInt(List::size).sum();
+    return (all - 150) + " redelivered";
+  }
+
   private static void takeovers() {
     TAP.scenario("messages of a killed push consumer are taken over",
         () -> takenOver("push", (topic, group, count) -> {
@@ -58,6 +100,8 @@ public final class Scenarios extends Clients {
           waitUntil(() -> listener.attempts.size() == count, 90, "all messages");
           return listener.attempts;
         }));
+    TAP.scenario("messages of a killed orderly consumer are taken over in order",
+        Scenarios::orderlyTakenOver);
     TAP.scenario("messages of a killed simple consumer are taken over",
         () -> takenOver("simple", (topic, group, count) ->
             receiveUntil(simpleConsumer(topic, group, FilterExpression.SUB_ALL, true),
@@ -112,7 +156,7 @@ public final class Scenarios extends Clients {
     TAP.scenario("a message arrives with all that was sent with it", () -> allFields(true));
     TAP.scenario("a message arrives with all that was sent with it, in plaintext",
         () -> allFields(false));
-    TAP.scenario("asynchronous sends are answered once each", () -> {
+    TAP.scenario("sends in flight together are answered once each", () -> {
       String topic = newTopic("async");
       Producer producer = producer(topic);
       List<CompletableFuture<SendReceipt>> answers = new ArrayList<>();
@@ -374,6 +418,7 @@ public final class Scenarios extends Clients {
       int all = listener.attempts.values().stream().mapToInt(List::size).sum();
       return (all - 300) + " redelivered";
     });
+    TAP.alone("the leader is killed while an orderly consumer works", Scenarios::killedWhileOrderly);
     TAP.alone("open transactions and delayed messages survive a killed leader",
         Scenarios::killedBetween);
     TAP.alone("every member is restarted while a client sends and consumes", Scenarios::rolling);

@@ -46,6 +46,20 @@ scenario('messages of a killed simple consumer are taken over', t =>
     return attempts;
   }));
 
+scenario('messages of a killed orderly consumer are taken over in order', async t => {
+  const topic = await s.createTopic('takeover-fifo', 'FIFO');
+  const group = await s.createGroup({ retries: 16, orderly: true });
+  const bodies = await s.sendInOrder(await s.startProducer(endpoints, topic), topic, 6);
+  assert.deepEqual(await s.holdUntilKilled('push', endpoints, topic, group, 1), ['m-0']);
+  const began = Date.now();
+  const { attempts, consume } = listener();
+  await s.startPushConsumer(endpoints, topic, group, consume);
+  await s.waitUntil(() => attempts.size === bodies.length, 90000, 'all messages');
+  assert.deepEqual([...attempts.keys()], bodies);
+  assert.deepEqual(attempts.get('m-0'), [2]);
+  t.diagnostic(`after ${Math.round((Date.now() - began) / 1000)} s`);
+});
+
 scenario('clients start and stop', async () => {
   const topic = await s.createTopic('start');
   const clients = [
@@ -60,7 +74,7 @@ scenario('clients start and stop', async () => {
   }
 });
 
-scenario('sends in flight at the same time are answered once each', async () => {
+scenario('sends in flight together are answered once each', async () => {
   const topic = await s.createTopic('async');
   const producer = await s.startProducer(endpoints, topic);
   const bodies = Array.from({ length: 50 }, (_, i) => `m-${i}`);
@@ -97,7 +111,7 @@ scenario('a message arrives with all that was sent with it', async () => {
   assert.ok(Math.abs(Date.now() - message.bornTimestamp.getTime()) < 60000);
 });
 
-scenario('an acked message never comes again, an unacked one does', async () => {
+scenario('an acked message never comes again and an unacked one does', async () => {
   const topic = await s.createTopic('ack');
   const producer = await s.startProducer(endpoints, topic);
   const consumer = await s.startSimpleConsumer(endpoints, topic, s.unique('group'));

@@ -113,6 +113,18 @@ async function sendMany(producer, topic, count, prefix, at = () => {}) {
   return outcome;
 }
 
+// Bodies of one message group; what fails after the client's own retries is sent again.
+async function sendInOrder(producer, topic, count, at = () => {}) {
+  const bodies = Array.from({ length: count }, (_, i) => `m-${i}`);
+  for (const [i, body] of bodies.entries()) {
+    await at(i);
+    const message = { topic, body: Buffer.from(body), messageGroup: 'x' };
+    await waitUntil(() => producer.send(message).then(() => true, () => false), 30000,
+      `${body} to be sent`);
+  }
+  return bodies;
+}
+
 // Receives and acks until `done(bodies)` or the time is over. Failures are counted, not fatal.
 async function receiveUntil(consumer, done, timeoutMs, { invisibleMs = 10000, ack = true } = {}) {
   const outcome = { bodies: new Map(), messages: [], failures: [], ackFailures: [] };
@@ -186,5 +198,5 @@ function foreign(expected, seen) {
 
 module.exports = {
   cluster, createGroup, createTopic, deadLetters, foreign, holdUntilKilled, members, missing, receiveUntil,
-  sendMany, shutdownAll, startProducer, startPushConsumer, startSimpleConsumer, status, unique, waitUntil,
+  sendInOrder, sendMany, shutdownAll, startProducer, startPushConsumer, startSimpleConsumer, status, unique, waitUntil,
 };

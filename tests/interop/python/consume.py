@@ -9,9 +9,17 @@ import clients
 from rocketmq import MessageListener
 
 
+_printing = threading.Lock()
+
+
+def hold(message):
+    with _printing:
+        print(message.body.decode(), flush=True)
+
+
 class Holding(MessageListener):
     def consume(self, message):
-        print(message.body.decode(), flush=True)
+        hold(message)
         threading.Event().wait()
 
 
@@ -23,7 +31,7 @@ def main():
     consumer = clients.simple_consumer(topic, group)
     while True:
         for message in consumer.receive(32, 10) or []:
-            print(message.body.decode(), flush=True)
+            hold(message)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,16 @@ def taken_over(kind, other):
     return f"after {time.monotonic() - began:.0f} s"
 
 
+def send_in_order(topic, count, at=lambda i: None):
+    """Bodies of one message group; what fails after the client's own retries is sent again."""
+    sender, bodies = producer(topic), [f"m-{i}" for i in range(count)]
+    for i, body in enumerate(bodies):
+        at(i)
+        wait_until(lambda: _succeeds(  # called at once
+            lambda: sender.send(message(topic, body, message_group="x"))), 30, f"{body} to be sent")
+    return bodies
+
+
 @scenario
 def messages_of_a_killed_push_consumer_are_taken_over():
     def other(topic, group, bodies):
@@ -56,6 +66,20 @@ def messages_of_a_killed_simple_consumer_are_taken_over():
             attempts.setdefault(one.body.decode(), []).append(one.delivery_attempt)
         return attempts
     return taken_over("simple", other)
+
+
+@scenario
+def messages_of_a_killed_orderly_consumer_are_taken_over_in_order():
+    topic, group = new_topic("takeover-fifo", "FIFO"), new_group(orderly=True)
+    bodies = send_in_order(topic, 6)
+    check_equal(hold_until_killed("push", topic, group, 1), bodies[:1], "what it held")
+    began = time.monotonic()
+    listener = Listener()
+    push_consumer(topic, listener, group=group)
+    wait_until(lambda: len(listener.attempts) == len(bodies), 90, "all messages")
+    check_equal(list(listener.attempts), bodies, "order")
+    check_equal(listener.attempts[bodies[0]], [2], "attempts of the held one")
+    return f"after {time.monotonic() - began:.0f} s"
 
 
 @scenario
@@ -85,7 +109,7 @@ def a_message_arrives_with_all_that_was_sent_with_it():
 
 
 @scenario
-def asynchronous_sends_are_answered_once_each():
+def sends_in_flight_together_are_answered_once_each():
     topic = new_topic("async")
     sender = producer(topic)
     answers = [sender.send_async(message(topic, f"m-{i}")) for i in range(50)]
@@ -370,6 +394,22 @@ def the_leader_is_killed_while_a_push_consumer_works():
     wait_until(lambda: len(listener.attempts) >= 300, 90, "300 messages")
     check_complete(sent.bodies, listener.attempts)
     return f"{sum(map(len, listener.attempts.values())) - 300} redelivered"
+
+
+@alone
+def the_leader_is_killed_while_an_orderly_consumer_works():
+    topic, group = new_topic("kill-fifo", "FIFO"), new_group(orderly=True)
+    listener = Listener()
+    push_consumer(topic, listener, group=group)
+
+    def kill(i):
+        if i == 50:
+            wait_until(lambda: listener.attempts, 30, "a first message")
+            CLUSTER.kill(CLUSTER.wait_leader())
+    bodies = send_in_order(topic, 150, kill)
+    wait_until(lambda: len(listener.attempts) >= 150, 90, "150 messages")
+    check_equal(list(listener.attempts), bodies, "order")
+    return f"{sum(map(len, listener.attempts.values())) - 150} redelivered"
 
 
 @alone

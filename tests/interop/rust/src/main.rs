@@ -27,7 +27,7 @@ const TOGETHER: &[Scenario] = scenarios! {
     "messages of a killed simple consumer are taken over": taken_over,
     "clients start and stop": start_and_stop,
     "a message arrives with all that was sent with it": all_fields,
-    "sends in flight at the same time are answered once each": sends_in_flight,
+    "sends in flight together are answered once each": sends_in_flight,
     "a batch arrives whole and in order": batch,
     "messages of one group arrive in order": fifo,
     "only messages with a wanted tag arrive": tags,
