@@ -15,7 +15,7 @@ import environment  # noqa: E402
 
 environment.enter_venv(pathlib.Path(__file__).with_name("requirements.txt"))
 _HOME = os.environ["HOME"]
-os.environ["HOME"] = tempfile.mkdtemp(prefix="raftmq-interop-python-")  # the client logs below it
+LOGS = os.environ["HOME"] = tempfile.mkdtemp(prefix="raftmq-interop-python-")  # the client logs below it
 
 from console import check, wait_until  # noqa: E402
 from local_cluster import DOWN, Cluster  # noqa: E402
@@ -195,7 +195,8 @@ def hold_until_killed(kind, topic, group, count):
     held = []
     process = subprocess.Popen(
         [sys.executable, str(pathlib.Path(__file__).with_name("consume.py")), kind, topic, group],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "HOME": _HOME})
+        stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "HOME": _HOME, "TMPDIR": LOGS})
     reader = threading.Thread(target=lambda: held.extend(line.strip() for line in process.stdout))
 
     def enough():

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The official RocketMQ 5 client for Python against the cluster in $RAFTMQ_CLUSTER_DIR. Prints TAP."""
 
+import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -10,7 +12,7 @@ import time
 import tap
 from tap import alone, scenario
 
-from clients import (CLUSTER, Listener, check_complete, dead_letters, heal, hold_until_killed, message,
+from clients import (CLUSTER, LOGS, Listener, check_complete, dead_letters, heal, hold_until_killed, message,
                      new_group, new_topic, producer, push_consumer, receive_until, send_many,
                      simple_consumer, stop_clients, unique)
 import environment
@@ -499,4 +501,6 @@ def whoever_knows_one_group_sends_to_and_receives_from_all():
 
 
 if __name__ == "__main__":
-    tap.run_all(heal, stop_clients)
+    failed = tap.run_all(heal, stop_clients)
+    shutil.rmtree(LOGS, ignore_errors=True)
+    os._exit(1 if failed else 0)  # clients that could not stop have threads that never end
