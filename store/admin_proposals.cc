@@ -281,13 +281,20 @@ class UpdateOffsetProposal final : public AdminProposal {
   }
 
   // A consumer that was thought dead, and lives, must not take back what the next one committed;
-  // nor must a commit that was long under way, when the next one has let go of the queue already.
+  // nor must a commit that was long under way, when the next one has let go of the queue already;
+  // nor what an operator moved since the client took the queue.
   absl::Status CheckOwner(LeaderView& view, QueueOffset offset) const {
     const QueueLock* lock = view.state().FindLock({update_.group, update_.topic, update_.queue});
     if (update_.client_id.empty() || lock == nullptr) return absl::OkStatus();
     if (lock->client_id != update_.client_id && !lock->IsOver(view.LeaseTimeMs())) {
       return Refuse(Reason::kForbidden, StrCat(what_, " by client ", update_.client_id,
                                                ": the queue is locked by ", lock->client_id));
+    }
+    if (lock->client_id == update_.client_id && lock->revoked) {
+      return Refuse(Reason::kForbidden,
+                    StrCat(what_, " by client ", update_.client_id,
+                           ": the offset was moved by an operator since the client took the "
+                           "queue, which it must let go of and take again"));
     }
     const auto progress = view.state().FindProgress(update_.group, update_.topic, update_.queue);
     if (!progress.has_value() || offset >= progress->commit_offset) return absl::OkStatus();

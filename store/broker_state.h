@@ -38,6 +38,7 @@
 #include "store/grant_plan.h"
 #include "store/kept_records.h"
 #include "store/model.h"
+#include "store/offset_moves.h"
 #include "store/position.h"
 #include "store/queue_locks.h"
 #include "store/redriven_messages.h"
@@ -147,6 +148,10 @@ class BrokerState {
 
   // Null: nobody locked the queue. It may be over.
   const QueueLock* FindLock(const LockedQueue& name) const;
+  const QueueLocks& queue_locks() const { return queue_locks_; }
+
+  // Of the group's offsets, by operators; null: no such group.
+  const OffsetMoves* FindMoves(std::string_view group) const;
 
   const FinalLeases& final_leases() const { return final_leases_; }
   const DeadLettered& dead_lettered() const { return dead_lettered_; }
@@ -196,6 +201,7 @@ class BrokerState {
   struct GroupState {
     GroupConfig config;
     absl::flat_hash_map<std::string, TopicPositions> topics;
+    OffsetMoves moves;
   };
   struct PositionName {
     std::string group;
@@ -219,6 +225,7 @@ class BrokerState {
   absl::Status ApplyBody(const CheckTransactions& check, LogIndex index);
   absl::Status ApplyBody(const Retain& retain, LogIndex index);
   absl::Status ApplyBody(const LockQueues& lock, LogIndex index);
+  absl::Status ApplyBody(const MoveOffsets& move, LogIndex index);
 
   TopicState* MutableTopic(std::string_view name);
   GroupState* MutableGroup(std::string_view name);
@@ -228,6 +235,8 @@ class BrokerState {
   // that do not exist; `must_have` also a group without positions on the topic.
   absl::StatusOr<PositionState*> PositionToChange(std::string_view group, std::string_view topic,
                                                   QueueId queue, bool must_have);
+  // Leases are void; the position is at `offset`, or at the queue's first if that is higher.
+  absl::Status StartAnew(const PositionName& name, PositionState* state, QueueOffset offset);
   // Before a lease goes or changes; after it came or changed.
   void ForgetFinal(const Lease& lease);
   void NoteFinal(const GroupConfig& group, std::string_view topic, QueueId queue,
@@ -268,6 +277,8 @@ class BrokerState {
   void MarkLock(LockedQueue name);
   void EraseLocksIf(absl::FunctionRef<bool(const LockedQueue&)> gone);
   void PutLockRows();
+  void PutMoveRow(std::string_view group, const OffsetMove& move);
+  void DeleteMoveRows(std::string_view group, const OffsetMoves& moves);
   void PutMeta();
 
   absl::Status LoadMeta(std::string_view key, std::string_view value);
@@ -278,6 +289,7 @@ class BrokerState {
   absl::Status LoadLease(std::string_view key, std::string_view value);
   absl::Status LoadKept(std::string_view key, std::string_view value);
   absl::Status LoadLock(std::string_view key, std::string_view value);
+  absl::Status LoadMove(std::string_view key, std::string_view value);
   absl::Status LoadWaiting(StateColumn column, std::string_view key, std::string_view value);
 
   absl::flat_hash_map<std::string, TopicState> topics_;

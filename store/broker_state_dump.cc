@@ -71,6 +71,17 @@ std::string DeadLine(const std::deque<DeadLettered::Entry>& entries) {
                 " crc=", Crc32c(bytes));
 }
 
+std::string MoveLine(const std::string& group, const OffsetMove& move) {
+  std::string items;
+  for (const OffsetMove::Item& item : move.items) {
+    items += StrCat(" ", item.queue, ":", item.from, ">", item.to);
+  }
+  return StrCat("offset_move ", group, " ", move.number, " time_ms=", move.log_time_ms, " ",
+                OffsetMoveKindName(move.kind),
+                move.undoes == 0 ? "" : StrCat(" undoes=", move.undoes), " ", move.topic, " who=\"",
+                absl::CEscape(move.who), "\" why=\"", absl::CEscape(move.why), "\"", items);
+}
+
 }  // namespace
 
 std::string BrokerState::DumpText() const {
@@ -89,6 +100,7 @@ std::string BrokerState::DumpText() const {
   }
   for (const auto& [name, group] : groups_) {
     lines.push_back(GroupLine(group.config));
+    for (const auto& move : group.moves.moves()) lines.push_back(MoveLine(name, *move));
     for (const auto& [topic, positions] : group.topics) {
       for (size_t q = 0; q < positions.size(); ++q) {
         if (!positions[q].set) continue;
@@ -132,7 +144,7 @@ std::string BrokerState::DumpText() const {
   for (const auto& [name, lock] : queue_locks_) {
     lines.push_back(StrCat("queue_lock ", name.group, " ", name.topic, " ", name.queue,
                            " until_ms=", lock.until_ms, " client=\"", absl::CEscape(lock.client_id),
-                           "\""));
+                           lock.revoked ? "\" revoked" : "\""));
   }
   if (!dead_lettered_.entries().empty()) lines.push_back(DeadLine(dead_lettered_.entries()));
   std::sort(lines.begin(), lines.end());

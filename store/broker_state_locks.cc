@@ -16,8 +16,10 @@ absl::Status BrokerState::ApplyBody(const LockQueues& lock, LogIndex) {
           StrCat("queue ", queue, " of topic ", lock.topic, " to lock does not exist"));
     }
     LockedQueue name{lock.group, lock.topic, queue};
-    // Also of one that is let go: that the queue is shared by locks stays known.
-    queue_locks_[name] = {lock.client_id, lock.until_ms};
+    // Also of one that is let go: that the queue is shared by locks stays known, and, until it is
+    // taken anew, that what its owner had may not be committed.
+    QueueLock& held = queue_locks_[name];
+    held = {lock.client_id, lock.until_ms, lock.until_ms == 0 && held.revoked};
     MarkLock(std::move(name));
   }
   return absl::OkStatus();

@@ -224,21 +224,25 @@ absl::Status BrokerState::ApplyBody(const ChangeInvisible& change, LogIndex) {
 absl::Status BrokerState::ApplyBody(const UpdateOffset& update, LogIndex) {
   RAFTMQ_ASSIGN_OR_RETURN(PositionState * state,
                           PositionToChange(update.group, update.topic, update.queue, false));
-  QueueEnds ends = *FindQueue(update.topic, update.queue);
-  if (update.offset > ends.max) {
-    return absl::InternalError(StrCat("offset ", update.offset, " is past the end ", ends.max,
-                                      " of queue ", update.queue, " of topic ", update.topic));
+  return StartAnew({update.group, update.topic, update.queue}, state, update.offset);
+}
+
+absl::Status BrokerState::StartAnew(const PositionName& name, PositionState* state,
+                                    QueueOffset new_offset) {
+  const QueueEnds ends = *FindQueue(name.topic, name.queue);
+  if (new_offset > ends.max) {
+    return absl::InternalError(StrCat("offset ", new_offset, " is past the end ", ends.max,
+                                      " of queue ", name.queue, " of topic ", name.topic));
   }
   for (const auto& [offset, lease] : state->position.inflight()) {
     MarkErased(state, offset);
     ForgetFinal(lease);
   }
-  const Position before =
-      std::exchange(state->position, Position(std::max(update.offset, ends.min)));
+  const Position before = std::exchange(state->position, Position(std::max(new_offset, ends.min)));
   for (const auto& [offset, lease] : before.inflight()) {
-    DropKept(update.topic, update.queue, offset);
+    DropKept(name.topic, name.queue, offset);
   }
-  MarkPosition(update.group, update.topic, update.queue, state);
+  MarkPosition(name.group, name.topic, name.queue, state);
   return absl::OkStatus();
 }
 

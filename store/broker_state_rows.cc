@@ -174,6 +174,8 @@ absl::Status BrokerState::LoadRow(StateColumn column, std::string_view key,
       return ParseKeptBytesValue(value).status();
     case StateColumn::kQueueLocks:
       return LoadLock(key, value);
+    case StateColumn::kOffsetMoves:
+      return LoadMove(key, value);
   }
   return absl::DataLossError(StrCat("column ", static_cast<int>(column), " is unknown"));
 }

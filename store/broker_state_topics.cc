@@ -29,6 +29,8 @@ absl::Status BrokerState::ApplyBody(const DeleteTopic& del, LogIndex) {
     return absl::InternalError(StrCat("topic ", del.name, " to delete does not exist"));
   }
   for (auto& [name, group] : groups_) {
+    group.moves.ForgetItemsOf(
+        del.name, [&, &of = name](const OffsetMove& changed) { PutMoveRow(of, changed); });
     auto positions = group.topics.find(del.name);
     if (positions == group.topics.end()) continue;
     DeletePositionRows(name, del.name, positions->second);
@@ -80,6 +82,7 @@ absl::Status BrokerState::ApplyBody(const DeleteGroup& del, LogIndex) {
     DeletePositionRows(del.name, topic, positions);
     ForgetFinals(positions);
   }
+  DeleteMoveRows(del.name, it->second.moves);
   EraseLocksIf([&del](const LockedQueue& lock) { return lock.group == del.name; });
   if (changes_ != nullptr) changes_->Delete(StateColumn::kGroups, del.name);
   const GroupState gone = std::move(it->second);

@@ -26,6 +26,7 @@ enum class CommandType : uint8_t {
   kCheckTransactions = 11,
   kRetain = 12,
   kLockQueues = 13,
+  kMoveOffsets = 14,
 };
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kGrantInOrderVersion = 2;
@@ -354,15 +355,45 @@ void Read(ByteReader& in, LockQueues* c) {
   for (QueueId& queue : c->queues) queue = TakeQueue(in);
 }
 
+void Write(const MoveOffsets& c, std::string* out) {
+  AppendName(out, c.group);
+  AppendName(out, c.topic);
+  AppendBe(out, static_cast<uint8_t>(c.kind));
+  AppendBe(out, c.undoes);
+  AppendText(out, c.who, kMaxClientTextBytes);
+  AppendText(out, c.why, kMaxClientTextBytes);
+  AppendCount(out, c.items);
+  for (const MoveOffsets::Item& item : c.items) {
+    AppendId(out, item.queue);
+    AppendId(out, item.offset);
+  }
+}
+
+void Read(ByteReader& in, MoveOffsets* c) {
+  c->group = TakeName(in);
+  c->topic = TakeName(in);
+  c->kind = TakeEnum(in, OffsetMoveKind::kReset, OffsetMoveKind::kUndo);
+  c->undoes = in.Take<uint64_t>();
+  if ((c->undoes != 0) != (c->kind == OffsetMoveKind::kUndo)) in.Fail();
+  c->who = std::string(in.TakeText(kMaxClientTextBytes));
+  c->why = std::string(in.TakeText(kMaxClientTextBytes));
+  c->items.resize(in.TakeCount(kMaxCommandItems, 12));
+  for (MoveOffsets::Item& item : c->items) {
+    item.queue = TakeQueue(in);
+    item.offset = TakeOffset(in);
+  }
+}
+
 CommandType TypeOf(const CommandBody& body) {
   // The variant lists the types in the order of their numbers.
-  static_assert(std::variant_size_v<CommandBody> == 13);
+  static_assert(std::variant_size_v<CommandBody> == 14);
   static_assert(std::is_same_v<std::variant_alternative_t<0, CommandBody>, PutTopic>);
   static_assert(std::is_same_v<std::variant_alternative_t<8, CommandBody>, UpdateOffset>);
   static_assert(std::is_same_v<std::variant_alternative_t<9, CommandBody>, Settle>);
   static_assert(std::is_same_v<std::variant_alternative_t<10, CommandBody>, CheckTransactions>);
   static_assert(std::is_same_v<std::variant_alternative_t<11, CommandBody>, Retain>);
   static_assert(std::is_same_v<std::variant_alternative_t<12, CommandBody>, LockQueues>);
+  static_assert(std::is_same_v<std::variant_alternative_t<13, CommandBody>, MoveOffsets>);
   return static_cast<CommandType>(body.index() + 1);
 }
 
@@ -433,6 +464,9 @@ bool Emplace(uint8_t type, CommandBody* body) {
     case CommandType::kLockQueues:
       body->emplace<LockQueues>();
       return true;
+    case CommandType::kMoveOffsets:
+      body->emplace<MoveOffsets>();
+      return true;
   }
   return false;
 }
@@ -467,6 +501,8 @@ std::string_view CommandName(const CommandBody& body) {
       return "Retain";
     case CommandType::kLockQueues:
       return "LockQueues";
+    case CommandType::kMoveOffsets:
+      return "MoveOffsets";
   }
   return "?";
 }

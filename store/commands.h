@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "store/model.h"
+#include "store/offset_move.h"
 #include "store/settlement.h"
 
 namespace raftmq::store {
@@ -189,9 +190,27 @@ struct LockQueues {
   bool operator==(const LockQueues&) const = default;
 };
 
-using CommandBody =
-    std::variant<PutTopic, DeleteTopic, PutGroup, DeleteGroup, InitPositions, Grant, Ack,
-                 ChangeInvisible, UpdateOffset, Settle, CheckTransactions, Retain, LockQueues>;
+// An operator moves the group's positions on the topic: each starts anew, as with UpdateOffset, and
+// whoever holds its queue's lock must let go of it. Where they were before is recorded by Apply.
+struct MoveOffsets {
+  struct Item {
+    QueueId queue;
+    QueueOffset offset;
+    bool operator==(const Item&) const = default;
+  };
+  std::string group;
+  std::string topic;
+  OffsetMoveKind kind = OffsetMoveKind::kReset;
+  uint64_t undoes = 0;  // with kUndo
+  std::string who;
+  std::string why;
+  std::vector<Item> items;
+  bool operator==(const MoveOffsets&) const = default;
+};
+
+using CommandBody = std::variant<PutTopic, DeleteTopic, PutGroup, DeleteGroup, InitPositions, Grant,
+                                 Ack, ChangeInvisible, UpdateOffset, Settle, CheckTransactions,
+                                 Retain, LockQueues, MoveOffsets>;
 
 struct Command {
   int64_t log_time_ms = 0;    // the leader's clock, never less than the entry before had

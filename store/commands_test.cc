@@ -43,6 +43,13 @@ std::vector<Command> OneOfEach() {
                   {{"orders", QueueId(1), QueueOffset(9)}, {"t", QueueId(0), QueueOffset(2)}},
                   {{LogPosition(4096), 300}}}),
       With(LockQueues{"g", "t", "c@1", 5000, {QueueId(0), QueueId(2)}}),
+      With(MoveOffsets{"g",
+                       "t",
+                       OffsetMoveKind::kUndo,
+                       7,
+                       "me@host",
+                       "oops",
+                       {{QueueId(0), QueueOffset(5)}, {QueueId(3), QueueOffset(9)}}}),
   };
 }
 
@@ -151,6 +158,18 @@ TEST(Commands, BytesOnDiskNeverChange) {
           "00000002"
           "00000000"
           "00000002",
+      Head("0e") +
+          "000167"
+          "000174"
+          "04"
+          "0000000000000007"
+          "00076d6540686f7374"
+          "00046f6f7073"
+          "00000002"
+          "00000000"
+          "0000000000000005"
+          "00000003"
+          "0000000000000009",
   };
   std::vector<Command> commands = OneOfEach();
   ASSERT_EQ(commands.size(), golden.size());

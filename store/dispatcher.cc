@@ -183,6 +183,7 @@ absl::Status Dispatcher::ApplyCommands(const CommittedEntry& entry) {
 absl::Status Dispatcher::ApplyCommand(const Command& command, LogIndex index) {
   const auto* change = std::get_if<ChangeInvisible>(&command.body);
   const auto* offset = std::get_if<UpdateOffset>(&command.body);
+  const auto* move = std::get_if<MoveOffsets>(&command.body);
   return applied_->Write([&](BrokerState& state) {
     if (change != nullptr) {
       const Lease* lease =
@@ -192,6 +193,9 @@ absl::Status Dispatcher::ApplyCommand(const Command& command, LogIndex index) {
       }
     }
     if (offset != nullptr) arrivals_.Add(offset->topic, offset->queue);
+    if (move != nullptr) {
+      for (const MoveOffsets::Item& item : move->items) arrivals_.Add(move->topic, item.queue);
+    }
     return state.Apply(command, index);
   });
 }

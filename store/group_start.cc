@@ -64,12 +64,20 @@ absl::StatusOr<GroupStart> StartGroup(LeaderView& view, const std::string& group
 absl::StatusOr<std::vector<QueueOffset>> StartOffsetsByTime(const StoreContext& context,
                                                             const std::string& group,
                                                             const std::string& topic) {
-  int64_t from_ms = 0;
+  const std::optional<int64_t> from_ms =
+      context.applied.Read([&](const BrokerState& state) -> std::optional<int64_t> {
+        const GroupConfig* config = state.FindGroup(group);
+        if (config == nullptr) return std::nullopt;
+        return config->consume_timestamp_ms;
+      });
+  if (!from_ms.has_value()) return std::vector<QueueOffset>();
+  return OffsetsByTime(context, topic, *from_ms);
+}
+
+absl::StatusOr<std::vector<QueueOffset>> OffsetsByTime(const StoreContext& context,
+                                                       const std::string& topic, int64_t from_ms) {
   std::vector<QueueEnds> ends;
   context.applied.Read([&](const BrokerState& state) {
-    const GroupConfig* config = state.FindGroup(group);
-    if (config == nullptr) return;
-    from_ms = config->consume_timestamp_ms;
     for (int32_t q = 0; q < state.QueueCount(topic); ++q) {
       ends.push_back(state.FindQueue(topic, QueueId(q)).value());
     }

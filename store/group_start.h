@@ -28,6 +28,11 @@ absl::StatusOr<GroupStart> StartGroup(LeaderView& view, const std::string& group
                                       const std::vector<QueueOffset>* offsets_by_time,
                                       dledger::ProposalWriter& writer);
 
+// For each queue of the topic, the offset of the first message stored at `from_ms` or later; the
+// end if there is none. Reads the disk; not on the replica thread. Empty if the topic is gone.
+absl::StatusOr<std::vector<QueueOffset>> OffsetsByTime(const StoreContext& context,
+                                                       const std::string& topic, int64_t from_ms);
+
 // For each queue of the topic, the offset from which a group with ConsumeFrom::kTimestamp starts.
 // Reads the disk; not on the replica thread. Empty if group or topic is gone.
 absl::StatusOr<std::vector<QueueOffset>> StartOffsetsByTime(const StoreContext& context,

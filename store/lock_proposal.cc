@@ -51,14 +51,16 @@ absl::Status LockQueuesProposal::CheckQueues(const BrokerState& state) const {
   return absl::OkStatus();
 }
 
-// To let go: those that the client holds. To take: those that nobody else holds.
+// To let go: those that the client holds. To take: those that nobody else holds, and that it need
+// not let go of first.
 std::vector<QueueId> LockQueuesProposal::Grantable(const BrokerState& state, int64_t now_ms) const {
   std::vector<QueueId> queues;
   for (const QueueId queue : request_.queues) {
     const QueueLock* lock = state.FindLock({request_.group, request_.topic, queue});
     const bool own = lock != nullptr && lock->client_id == request_.client_id;
     const bool free = lock == nullptr || lock->IsOver(now_ms);
-    if (own || (free && request_.lease_ms > 0)) queues.push_back(queue);
+    const bool grantable = request_.lease_ms > 0 ? free || (own && !lock->revoked) : own;
+    if (grantable) queues.push_back(queue);
   }
   return queues;
 }

@@ -14,6 +14,7 @@
 #include "store/log_dead_letter_queues.h"
 #include "store/log_retention.h"
 #include "store/log_waiting_messages.h"
+#include "store/move_proposal.h"
 #include "store/reason.h"
 #include "store/receive_call.h"
 #include "store/send_proposal.h"
@@ -242,6 +243,10 @@ void LogMessageStore::UpdateOffset(std::string group, std::string topic, QueueId
                     std::move(client_id), std::move(done));
 }
 
+void LogMessageStore::MoveOffsets(OffsetMoveRequest request, MoveCallback done) {
+  MoveOffsetsProposal::Start(&parts_->context, std::move(request), std::move(done));
+}
+
 void LogMessageStore::LockQueues(QueueLockRequest request, LockCallback done) {
   LockQueuesProposal::Start(&parts_->context, std::move(request), std::move(done));
 }
@@ -272,6 +277,15 @@ absl::StatusOr<GroupConfig> LogMessageStore::FindGroup(const std::string& name) 
 
 std::vector<GroupConfig> LogMessageStore::ListGroups() const {
   return parts_->context.applied.Read([](const BrokerState& state) { return state.Groups(); });
+}
+
+absl::StatusOr<std::vector<OffsetMove>> LogMessageStore::ListOffsetMoves(
+    const std::string& group) const {
+  return parts_->reader->ListOffsetMoves(group);
+}
+
+absl::StatusOr<std::vector<QueueHold>> LogMessageStore::ListHolds(const std::string& group) const {
+  return parts_->reader->ListHolds(group);
 }
 
 absl::StatusOr<QueueOffset> LogMessageStore::CommitOffset(const std::string& group,

@@ -77,6 +77,9 @@ class LogMessageStore final : public MessageStore, public dledger::StateMachine 
   std::vector<GroupConfig> ListGroups() const override;
   void UpdateOffset(std::string group, std::string topic, QueueId queue, QueueOffset offset,
                     std::string client_id, DoneCallback done) override;
+  void MoveOffsets(OffsetMoveRequest request, MoveCallback done) override;
+  absl::StatusOr<std::vector<OffsetMove>> ListOffsetMoves(const std::string& group) const override;
+  absl::StatusOr<std::vector<QueueHold>> ListHolds(const std::string& group) const override;
   void LockQueues(QueueLockRequest request, LockCallback done) override;
   absl::StatusOr<QueueOffset> CommitOffset(const std::string& group, const std::string& topic,
                                            QueueId queue) const override;

@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "dledger/ledger.h"
 #include "store/model.h"
+#include "store/offset_move.h"
 #include "store/reason.h"
 
 namespace raftmq::store {
@@ -114,6 +115,20 @@ class MessageStore {
   // Rows for every queue of every topic the group has a position on, sorted.
   virtual absl::StatusOr<std::vector<QueueProgress>> GroupProgress(
       const std::string& group) const = 0;
+
+  // An operator moves a group's offsets on a topic, on all queues that the request names in one
+  // entry. Their leases are void, and who holds their locks has to take them anew. Answered with
+  // what was done, once it is applied on this member. The group is created by its defaults if need
+  // be, but by a request to undo.
+  using MoveCallback = absl::AnyInvocable<void(absl::StatusOr<OffsetMove>)>;
+  virtual void MoveOffsets(OffsetMoveRequest request, MoveCallback done) = 0;
+  // The latest moves of the group, oldest first: 64 at most (offset_moves.h).
+  virtual absl::StatusOr<std::vector<OffsetMove>> ListOffsetMoves(
+      const std::string& group) const = 0;
+
+  // By topic, queue and client. Locks and leases that are over by the clock of the last entry are
+  // left out.
+  virtual absl::StatusOr<std::vector<QueueHold>> ListHolds(const std::string& group) const = 0;
 
   // Takes or renews the queues that no other client of the group holds, for lease_ms from now, or
   // lets go of the client's own; gives those. A group that is new to the topic gets its positions.

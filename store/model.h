@@ -159,6 +159,16 @@ struct QueueLockRequest {
   int64_t lease_ms = 0;  // 0: it lets go of them
 };
 
+// What one client of a group has of a queue.
+struct QueueHold {
+  std::string topic;
+  QueueId queue;
+  std::string client_id;
+  bool locked = false;   // the queue is its own (classic model)
+  bool revoked = false;  // but it must let go: an operator moved the offset
+  int64_t inflight = 0;  // messages leased to it (pop)
+};
+
 // A consumer group's progress on one queue.
 struct QueueProgress {
   std::string topic;

@@ -24,6 +24,9 @@ struct LockedQueue {
 struct QueueLock {
   std::string client_id;
   int64_t until_ms = 0;  // on the lease clock; 0: it was let go
+  // An operator moved the group's offset on the queue: the owner may neither commit nor renew, only
+  // let go, and take the queue anew then. So what it had in hand cannot undo the move.
+  bool revoked = false;
   bool operator==(const QueueLock&) const = default;
 
   bool IsOver(int64_t lease_time_ms) const { return until_ms <= lease_time_ms; }

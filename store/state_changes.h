@@ -25,8 +25,9 @@ enum class StateColumn : uint8_t {
   kKept = 11,
   kKeptBytes = 12,  // not loaded: read when they are asked for
   kQueueLocks = 13,
+  kOffsetMoves = 14,
 };
-inline constexpr int kStateColumns = 14;
+inline constexpr int kStateColumns = 15;
 
 class StateChanges {
  public:

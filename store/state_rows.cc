@@ -14,6 +14,7 @@ constexpr uint8_t kLeaseInOrderVersion = 2;
 constexpr uint8_t kGroupWithPolicyVersion = 2;
 constexpr uint8_t kTopicAckLevelVersion = 2;
 constexpr uint8_t kMetaWithPositionVersion = 2;
+constexpr uint8_t kRevokedLockVersion = 2;
 
 void AppendText(std::string* out, std::string_view text) {
   AppendBe(out, static_cast<uint16_t>(text.size()));
@@ -480,7 +481,7 @@ absl::StatusOr<std::string_view> ParseKeptBytesValue(std::string_view value) {
 }
 
 std::string QueueLockValue(const QueueLock& lock) {
-  std::string out = NewValue();
+  std::string out(1, static_cast<char>(lock.revoked ? kRevokedLockVersion : kVersion));
   AppendText(&out, lock.client_id);
   AppendBe(&out, lock.until_ms);
   return out;
@@ -488,12 +489,71 @@ std::string QueueLockValue(const QueueLock& lock) {
 
 absl::StatusOr<QueueLock> ParseQueueLockValue(std::string_view value) {
   ByteReader in(value);
-  RAFTMQ_RETURN_IF_ERROR(CheckVersion(in, "queue lock", value));
+  RAFTMQ_ASSIGN_OR_RETURN(const uint8_t version,
+                          TakeVersion(in, "queue lock", value, kRevokedLockVersion));
   QueueLock lock;
+  lock.revoked = version == kRevokedLockVersion;
   lock.client_id = std::string(in.TakeText(kMaxClientTextBytes));
   lock.until_ms = TakeNonNegative(in);
   if (!in.Finished()) return Damaged("queue lock", value);
   return lock;
+}
+
+std::string OffsetMoveKeyOf(std::string_view group, uint64_t number) {
+  std::string key = NewKey(group, "", 8);
+  AppendText(&key, group);
+  AppendBe(&key, number);
+  return key;
+}
+
+absl::StatusOr<OffsetMoveKey> ParseOffsetMoveKey(std::string_view key) {
+  ByteReader in(key);
+  OffsetMoveKey parsed;
+  parsed.group = std::string(in.TakeText(kMaxNameBytes));
+  parsed.number = in.Take<uint64_t>();
+  if (!in.Finished()) return Damaged("key of a move of offsets", key);
+  return parsed;
+}
+
+std::string OffsetMoveValue(const OffsetMove& move) {
+  std::string out = NewValue();
+  AppendBe(&out, move.log_time_ms);
+  AppendBe(&out, static_cast<uint8_t>(move.kind));
+  AppendBe(&out, move.undoes);
+  AppendText(&out, move.topic);
+  AppendText(&out, move.who);
+  AppendText(&out, move.why);
+  AppendBe(&out, static_cast<uint32_t>(move.items.size()));
+  for (const OffsetMove::Item& item : move.items) {
+    AppendBe(&out, item.queue.value());
+    AppendBe(&out, item.from.value());
+    AppendBe(&out, item.to.value());
+  }
+  return out;
+}
+
+absl::StatusOr<OffsetMove> ParseOffsetMoveValue(std::string_view value) {
+  ByteReader in(value);
+  RAFTMQ_RETURN_IF_ERROR(CheckVersion(in, "move of offsets", value));
+  OffsetMove move;
+  move.log_time_ms = TakeNonNegative(in);
+  const auto kind = in.Take<uint8_t>();
+  move.undoes = in.Take<uint64_t>();
+  move.topic = std::string(in.TakeText(kMaxNameBytes));
+  move.who = std::string(in.TakeText(kMaxClientTextBytes));
+  move.why = std::string(in.TakeText(kMaxClientTextBytes));
+  move.items.resize(in.TakeCount(kMaxCommandItems, 20));
+  for (OffsetMove::Item& item : move.items) {
+    item.queue = TakeQueue(in);
+    item.from = QueueOffset(TakeNonNegative(in));
+    item.to = QueueOffset(TakeNonNegative(in));
+  }
+  if (!in.Finished() || kind < static_cast<uint8_t>(OffsetMoveKind::kReset) ||
+      kind > static_cast<uint8_t>(OffsetMoveKind::kUndo)) {
+    return Damaged("move of offsets", value);
+  }
+  move.kind = static_cast<OffsetMoveKind>(kind);
+  return move;
 }
 
 }  // namespace raftmq::store

@@ -15,6 +15,7 @@
 #include "base/ids.h"
 #include "store/broker_state.h"
 #include "store/model.h"
+#include "store/offset_move.h"
 #include "store/position.h"
 
 namespace raftmq::store {
@@ -110,6 +111,16 @@ absl::StatusOr<std::string_view> ParseKeptBytesValue(std::string_view value);
 // A queue's lock has the key of its position.
 std::string QueueLockValue(const QueueLock& lock);
 absl::StatusOr<QueueLock> ParseQueueLockValue(std::string_view value);
+
+// A move of a group's offsets has its number in its key.
+struct OffsetMoveKey {
+  std::string group;
+  uint64_t number = 0;
+};
+std::string OffsetMoveKeyOf(std::string_view group, uint64_t number);
+absl::StatusOr<OffsetMoveKey> ParseOffsetMoveKey(std::string_view key);
+std::string OffsetMoveValue(const OffsetMove& move);
+absl::StatusOr<OffsetMove> ParseOffsetMoveValue(std::string_view value);  // without its number
 
 std::string LeaseValue(const Lease& lease);
 absl::StatusOr<Lease> ParseLeaseValue(std::string_view value);

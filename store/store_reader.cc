@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/strings.h"
@@ -86,6 +88,54 @@ absl::StatusOr<std::vector<QueueProgress>> StoreReader::GroupProgress(
     if (store_ms.ok()) row.last_store_ms = *store_ms;
   }
   return rows;
+}
+
+absl::StatusOr<std::vector<OffsetMove>> StoreReader::ListOffsetMoves(
+    const std::string& group) const {
+  std::vector<OffsetMove> listed;
+  const bool exists = context_->applied.Read([&](const BrokerState& state) {
+    const OffsetMoves* moves = state.FindMoves(group);
+    if (moves == nullptr) return false;
+    for (const auto& move : moves->moves()) listed.push_back(*move);
+    return true;
+  });
+  if (exists) return listed;
+  return Refuse(Reason::kGroupNotFound, StrCat("group ", group, " does not exist"));
+}
+
+absl::StatusOr<std::vector<QueueHold>> StoreReader::ListHolds(const std::string& group) const {
+  std::map<std::tuple<std::string, QueueId, std::string>, QueueHold> holds;
+  auto hold_of = [&](const std::string& topic, QueueId queue,
+                     const std::string& client) -> QueueHold& {
+    return holds.try_emplace({topic, queue, client}, QueueHold{topic, queue, client}).first->second;
+  };
+  const bool exists = context_->applied.Read([&](const BrokerState& state) {
+    if (state.FindGroup(group) == nullptr) return false;
+    const int64_t now_ms = state.lease_time_ms();
+    for (auto it = state.queue_locks().lower_bound({group, "", QueueId(0)});
+         it != state.queue_locks().end() && it->first.group == group; ++it) {
+      if (it->second.IsOver(now_ms)) continue;
+      QueueHold& hold = hold_of(it->first.topic, it->first.queue, it->second.client_id);
+      hold.locked = true;
+      hold.revoked = it->second.revoked;
+    }
+    for (const std::string& topic : state.TopicsOf(group)) {
+      for (int32_t q = 0; q < state.QueueCount(topic); ++q) {
+        const Position* position = state.FindPosition(group, topic, QueueId(q));
+        if (position == nullptr) continue;
+        for (const auto& [offset, lease] : position->inflight()) {
+          if (lease.until_ms <= now_ms) continue;
+          ++hold_of(topic, QueueId(q), lease.owner->client_id).inflight;
+        }
+      }
+    }
+    return true;
+  });
+  if (!exists) return Refuse(Reason::kGroupNotFound, StrCat("group ", group, " does not exist"));
+  std::vector<QueueHold> listed;
+  listed.reserve(holds.size());
+  for (auto& [name, hold] : holds) listed.push_back(std::move(hold));
+  return listed;
 }
 
 absl::StatusOr<MessageStore::QueueRange> StoreReader::Range(const std::string& topic,

@@ -22,6 +22,8 @@ class StoreReader {
   absl::StatusOr<QueueOffset> CommitOffset(const std::string& group, const std::string& topic,
                                            QueueId queue) const;
   absl::StatusOr<std::vector<QueueProgress>> GroupProgress(const std::string& group) const;
+  absl::StatusOr<std::vector<OffsetMove>> ListOffsetMoves(const std::string& group) const;
+  absl::StatusOr<std::vector<QueueHold>> ListHolds(const std::string& group) const;
   absl::StatusOr<MessageStore::QueueRange> Range(const std::string& topic, QueueId queue) const;
   absl::StatusOr<QueueOffset> OffsetByTime(const std::string& topic, QueueId queue,
                                            int64_t timestamp_ms) const;

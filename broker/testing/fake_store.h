@@ -98,6 +98,14 @@ class FakeStore : public store::MessageStore {
                     DoneCallback done) override {
     done(Unimplemented());
   }
+  void MoveOffsets(store::OffsetMoveRequest, MoveCallback done) override { done(Unimplemented()); }
+  absl::StatusOr<std::vector<store::OffsetMove>> ListOffsetMoves(
+      const std::string&) const override {
+    return Unimplemented();
+  }
+  absl::StatusOr<std::vector<store::QueueHold>> ListHolds(const std::string&) const override {
+    return Unimplemented();
+  }
   void LockQueues(store::QueueLockRequest, LockCallback done) override { done(Unimplemented()); }
   absl::StatusOr<QueueOffset> CommitOffset(const std::string&, const std::string&,
                                            QueueId) const override {

@@ -41,6 +41,7 @@ bool RandomHistory::Draw(HistoryEntry* entry) {
   if (draw < 15) return DrawTopic(entry);
   if (draw < 30) return DrawGroup(entry);
   if (draw < 40) return DrawUpdate(entry);
+  if (draw < 45) return DrawMove(entry);
   if (draw < 60) return DrawRedrive(entry);
   if (draw < 300) return DrawRecords(entry);
   if (draw < 600) return DrawGrant(entry);
@@ -232,6 +233,41 @@ bool RandomHistory::DrawUpdate(HistoryEntry* entry) {
   reference_[{group, topic, queue}] = {offset, {}, {}, offset};
   Log(entry, UpdateOffset{group, topic, QueueId(queue), QueueOffset(offset)});
   CheckPosition({group, topic, queue});
+  return true;
+}
+
+bool RandomHistory::DrawMove(HistoryEntry* entry) {
+  const std::string topic = SomeTopic();
+  const std::string group = SomeGroup();
+  const int32_t queues = leading_.QueueCount(topic);
+  if (queues == 0 || !leading_.HasPositions(group, topic)) return false;
+  MoveOffsets move{group, topic, OffsetMoveKind::kReset, 0, "operator", "because", {}};
+  if (const OffsetMove* undone = leading_.FindMoves(group)->LatestToUndo(topic);
+      undone != nullptr && random_.Chance(0.5)) {
+    move.kind = OffsetMoveKind::kUndo;
+    move.undoes = undone->number;
+    for (const auto& item : undone->items) move.items.push_back({item.queue, item.from});
+  } else {
+    for (int32_t q = 0; q < queues; ++q) {
+      if (random_.Chance(0.3) && q > 0) continue;
+      const int64_t max = leading_.FindQueue(topic, QueueId(q))->max.value();
+      move.items.push_back({QueueId(q), QueueOffset(random_.Between(0, max))});
+    }
+  }
+  std::vector<OffsetMove::Item> expected;
+  for (const MoveOffsets::Item& item : move.items) {
+    const int64_t to = item.offset.value();
+    expected.push_back(
+        {item.queue, leading_.FindProgress(group, topic, item.queue)->commit_offset, item.offset});
+    reference_[{group, topic, item.queue.value()}] = {to, {}, {}, to};
+  }
+  Log(entry, move);
+  if (leading_.FindMoves(group)->moves().back()->items != expected) {
+    Fault(StrCat("move of ", group, " on ", topic, " is not remembered as it was"));
+  }
+  for (const MoveOffsets::Item& item : move.items) {
+    CheckPosition({group, topic, item.queue.value()});
+  }
   return true;
 }
 

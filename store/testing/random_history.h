@@ -63,6 +63,7 @@ class RandomHistory {
   bool DrawAck(HistoryEntry* entry);
   bool DrawChange(HistoryEntry* entry);
   bool DrawUpdate(HistoryEntry* entry);
+  bool DrawMove(HistoryEntry* entry);
   bool DrawRedrive(HistoryEntry* entry);
 
   void Log(HistoryEntry* entry, CommandBody body);

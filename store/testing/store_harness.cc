@@ -148,6 +148,11 @@ absl::Status StoreHarness::UpdateOffset(const std::string& group, const std::str
   });
 }
 
+absl::StatusOr<OffsetMove> StoreHarness::MoveOffsets(OffsetMoveRequest request) {
+  return Wait<absl::StatusOr<OffsetMove>>(
+      this, [&](auto done) { store_->MoveOffsets(std::move(request), std::move(done)); });
+}
+
 int StoreHarness::DeliverDue(size_t max) {
   std::vector<Timer> due = store_->waiting().DueTimers(clock_.WallMillis(), max);
   const auto statuses = Wait<std::vector<absl::Status>>(

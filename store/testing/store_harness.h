@@ -68,6 +68,7 @@ class StoreHarness {
   absl::Status DeleteGroup(const std::string& name);
   absl::Status UpdateOffset(const std::string& group, const std::string& topic, int queue,
                             int64_t offset);
+  absl::StatusOr<OffsetMove> MoveOffsets(OffsetMoveRequest request);
 
   // Delivers what is due, as the broker's scheduler does; returns how many were.
   int DeliverDue(size_t max = 256);

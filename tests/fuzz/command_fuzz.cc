@@ -63,6 +63,13 @@ std::vector<std::string> Seeds() {
   change.lease_id = 17;
   add(change);
   add(UpdateOffset{"billing", "orders", QueueId(1), QueueOffset(100)});
+  add(MoveOffsets{"billing",
+                  "orders",
+                  OffsetMoveKind::kReset,
+                  0,
+                  "me",
+                  "why",
+                  {{QueueId(1), QueueOffset(100)}}});
 
   std::string frame;
   for (const std::string& one : seeds) {
