@@ -33,7 +33,9 @@ using DeleteGroupCall = Unary<adm::DeleteGroupRequest, adm::DeleteGroupResponse>
 using GetGroupCall = Unary<adm::GetGroupRequest, adm::GetGroupResponse>;
 using ListGroupsCall = Unary<adm::ListGroupsRequest, adm::ListGroupsResponse>;
 using GroupProgressCall = Unary<adm::GroupProgressRequest, adm::GroupProgressResponse>;
-using ResetOffsetCall = Unary<adm::ResetOffsetRequest, adm::ResetOffsetResponse>;
+using MoveOffsetsCall = Unary<adm::MoveOffsetsRequest, adm::MoveOffsetsResponse>;
+using ListOffsetMovesCall = Unary<adm::ListOffsetMovesRequest, adm::ListOffsetMovesResponse>;
+using ListQueueHoldsCall = Unary<adm::ListQueueHoldsRequest, adm::ListQueueHoldsResponse>;
 using RedriveDeadLettersCall =
     Unary<adm::RedriveDeadLettersRequest, adm::RedriveDeadLettersResponse>;
 using ListClientsCall = Unary<adm::ListClientsRequest, adm::ListClientsResponse>;
@@ -64,7 +66,9 @@ class AdminService {
   virtual void GetGroup(GetGroupCall* call) = 0;
   virtual void ListGroups(ListGroupsCall* call) = 0;
   virtual void GroupProgress(GroupProgressCall* call) = 0;
-  virtual void ResetOffset(ResetOffsetCall* call) = 0;
+  virtual void MoveOffsets(MoveOffsetsCall* call) = 0;
+  virtual void ListOffsetMoves(ListOffsetMovesCall* call) = 0;
+  virtual void ListQueueHolds(ListQueueHoldsCall* call) = 0;
   virtual void RedriveDeadLetters(RedriveDeadLettersCall* call) = 0;
   virtual void ListClients(ListClientsCall* call) = 0;
   virtual void QueryMessagesByKey(QueryMessagesByKeyCall* call) = 0;

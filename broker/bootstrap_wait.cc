@@ -56,7 +56,9 @@ class BootstrapService final : public AdminService {
   void GetGroup(GetGroupCall* call) override { NotYet(call); }
   void ListGroups(ListGroupsCall* call) override { NotYet(call); }
   void GroupProgress(GroupProgressCall* call) override { NotYet(call); }
-  void ResetOffset(ResetOffsetCall* call) override { NotYet(call); }
+  void MoveOffsets(MoveOffsetsCall* call) override { NotYet(call); }
+  void ListOffsetMoves(ListOffsetMovesCall* call) override { NotYet(call); }
+  void ListQueueHolds(ListQueueHoldsCall* call) override { NotYet(call); }
   void RedriveDeadLetters(RedriveDeadLettersCall* call) override { NotYet(call); }
   void ListClients(ListClientsCall* call) override { NotYet(call); }
   void QueryMessagesByKey(QueryMessagesByKeyCall* call) override { NotYet(call); }

@@ -424,6 +424,7 @@ void Broker::Parts::MakeServices() {
   admin_deps.clock = deps.clock;
   admin_deps.retention = &store->retention();
   admin_deps.clients = clients.get();
+  admin_deps.members = group_members.get();
   admin_deps.group = group.get();
   admin_deps.waiters = waiters.get();
   admin_deps.router = router.get();

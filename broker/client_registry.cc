@@ -31,11 +31,14 @@ bool ClientRegistry::PutSettings(const CallContext& context, const v2::Settings&
   client->type = settings.client_type();
   client->telemetry = std::move(telemetry);
   client->topics.clear();
+  client->subscriptions.clear();
   for (const v2::Resource& topic : settings.publishing().topics()) {
     client->topics.push_back(topic.name());
   }
   for (const v2::SubscriptionEntry& entry : settings.subscription().subscriptions()) {
     client->topics.push_back(entry.topic().name());
+    client->subscriptions.push_back({entry.topic().name(), entry.expression().expression(),
+                                     v2::FilterType_Name(entry.expression().type())});
   }
   client->group = settings.subscription().group().name();
   client->long_polling_ms = ToMillis(settings.subscription().long_polling_timeout());

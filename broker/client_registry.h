@@ -36,8 +36,14 @@ struct ClientRecord {
   v2::ClientType type = v2::CLIENT_TYPE_UNSPECIFIED;
   std::string group;                // consumers
   std::vector<std::string> topics;  // published or subscribed
-  int64_t long_polling_ms = 0;      // what the client's Settings said, 0: nothing
-  int64_t last_heard_ms = 0;        // monotonic
+  struct Subscription {
+    std::string topic;
+    std::string expression;
+    std::string type;  // TAG, SQL
+  };
+  std::vector<Subscription> subscriptions;  // consumers
+  int64_t long_polling_ms = 0;              // what the client's Settings said, 0: nothing
+  int64_t last_heard_ms = 0;                // monotonic
   std::weak_ptr<TelemetryStream> telemetry;
 };
 

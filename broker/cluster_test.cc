@@ -243,6 +243,112 @@ TEST_F(ClusterTest, CallsGoOnWhileTheLeaderChanges) {
   EXPECT_TRUE(Client(leader).UpdateTopic("again").ok());
 }
 
+// What a group has committed, as its leader says.
+class OffsetsTest : public ClusterTest {
+ protected:
+  static absl::Status ToStatus(const grpc::Status& done, const v2::Status& said = {}) {
+    if (done.ok() && (said.code() == v2::OK || said.code() == v2::CODE_UNSPECIFIED)) {
+      return absl::OkStatus();
+    }
+    return absl::UnknownError(StrCat(done.error_message(), said.message()));
+  }
+  static absl::Status Commit(const BrokerClient& client, int64_t offset) {
+    grpc::ClientContext context;
+    client.Fill(&context, 30'000);
+    v2::UpdateOffsetRequest request;
+    request.mutable_group()->set_name("readers");
+    request.mutable_message_queue()->mutable_topic()->set_name("orders");
+    request.set_offset(offset);
+    v2::UpdateOffsetResponse response;
+    const grpc::Status done = client.messaging()->UpdateOffset(&context, request, &response);
+    return ToStatus(done, response.status());
+  }
+  static int64_t Committed(const BrokerClient& client) {
+    grpc::ClientContext context;
+    client.Fill(&context, 30'000);
+    v2::GetOffsetRequest request;
+    request.mutable_group()->set_name("readers");
+    request.mutable_message_queue()->mutable_topic()->set_name("orders");
+    v2::GetOffsetResponse response;
+    const grpc::Status done = client.messaging()->GetOffset(&context, request, &response);
+    EXPECT_TRUE(ToStatus(done, response.status()).ok()) << done.error_message();
+    return response.offset();
+  }
+  static absl::StatusOr<adm::OffsetMove> Move(const BrokerClient& client,
+                                              adm::MoveOffsetsRequest request) {
+    grpc::ClientContext context;
+    client.Fill(&context, 30'000);
+    request.set_group("readers");
+    request.set_topic("orders");
+    adm::MoveOffsetsResponse response;
+    const grpc::Status done = client.admin()->MoveOffsets(&context, request, &response);
+    if (!done.ok()) return absl::UnknownError(done.error_message());
+    return response.move();
+  }
+};
+
+TEST_F(OffsetsTest, WhatIsCommittedNeverGoesBackWhileLeadersAreStopped) {
+  int leader = LeaderAsSeenBy(0);
+  ASSERT_TRUE(Client(leader).UpdateTopic("orders", 1).ok());
+  constexpr int kRounds = 3;
+  constexpr int kCommits = 20;
+  for (int i = 0; i < kRounds * kCommits; ++i) {
+    const auto sent = Client(leader).Send(BrokerClient::MakeMessage("orders", "x", StrCat("M", i)));
+    ASSERT_EQ(sent.status().code(), v2::OK) << sent.status().message();
+  }
+  int64_t committed = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    for (int i = 0; i < kCommits; ++i) {
+      ASSERT_TRUE(Commit(Client((leader + i) % kMembers), committed + 1).ok());
+      ++committed;
+    }
+    Stop(leader);
+    const int other = (leader + 1) % kMembers;
+    EXPECT_EQ(Committed(Client(other)), committed) << "by the next leader, right away";
+    Start(leader);
+    leader = LeaderAsSeenBy(other);
+  }
+}
+
+TEST_F(OffsetsTest, AMoveItsHistoryAndItsUndoSurviveTheLeader) {
+  const int leader = LeaderAsSeenBy(0);
+  const int other = (leader + 1) % kMembers;
+  ASSERT_TRUE(Client(leader).UpdateTopic("orders", 1).ok());
+  for (int i = 0; i < 5; ++i) {
+    Client(leader).Send(BrokerClient::MakeMessage("orders", "x", StrCat("M", i)));
+  }
+  ASSERT_TRUE(Commit(Client(other), 1).ok());
+  adm::MoveOffsetsRequest to_end;
+  to_end.set_end(true);
+  to_end.set_why("too much of it");
+  const auto moved = Move(Client(other), to_end);
+  ASSERT_TRUE(moved.ok()) << moved.status();
+  EXPECT_EQ(moved->who(), "test-client") << "who called the member that forwarded it";
+  const int64_t end = Committed(Client(other));
+
+  Stop(leader);
+  EXPECT_EQ(Committed(Client(other)), end);
+  adm::MoveOffsetsRequest undo;
+  undo.set_undo(0);
+  const auto undone = Move(Client(other), undo);
+  ASSERT_TRUE(undone.ok()) << undone.status();
+  EXPECT_EQ(undone->undoes(), moved->number());
+  EXPECT_EQ(Committed(Client(other)), 1);
+  EXPECT_FALSE(Move(Client(other), undo).ok()) << "nothing is left to undo";
+  EXPECT_FALSE(Move(Client(other), {}).ok()) << "where to is not said";
+  Start(leader);
+  LeaderAsSeenBy(leader);
+  grpc::ClientContext context;
+  Client(leader).Fill(&context);
+  adm::ListOffsetMovesRequest request;
+  request.set_group("readers");
+  adm::ListOffsetMovesResponse history;
+  ASSERT_TRUE(Client(leader).admin()->ListOffsetMoves(&context, request, &history).ok());
+  ASSERT_EQ(history.moves_size(), 2) << "the member that was away has it too";
+  EXPECT_EQ(history.moves(0).SerializeAsString(), moved->SerializeAsString());
+  EXPECT_EQ(history.moves(1).SerializeAsString(), undone->SerializeAsString());
+}
+
 TEST_F(ClusterTest, ARouteLeavesOutAMemberThatIsGone) {
   const int leader = LeaderAsSeenBy(0);
   const int gone = (leader + 1) % kMembers;

@@ -57,7 +57,7 @@ class FakeLocal final : public LocalLeader {
   void Execute(DeleteTopicCall* call) override { Do(call); }
   void Execute(UpdateGroupCall* call) override { Do(call); }
   void Execute(DeleteGroupCall* call) override { Do(call); }
-  void Execute(ResetOffsetCall* call) override { Do(call); }
+  void Execute(MoveOffsetsCall* call) override { Do(call); }
   void Execute(TransferLeadershipCall* call) override { Do(call); }
   void Execute(QueryRouteCall* call) override { Do(call); }
   void Execute(QueryAssignmentCall* call) override { Do(call); }
@@ -102,7 +102,7 @@ class FakePeers final : public PeerClient {
   FORWARD(DeleteTopicCall)
   FORWARD(UpdateGroupCall)
   FORWARD(DeleteGroupCall)
-  FORWARD(ResetOffsetCall)
+  FORWARD(MoveOffsetsCall)
   FORWARD(TransferLeadershipCall)
   FORWARD(QueryRouteCall)
   FORWARD(QueryAssignmentCall)

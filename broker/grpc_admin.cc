@@ -31,7 +31,9 @@ class AdminBinding final : public GrpcBinding {
     Unary(&A::RequestGetGroup, &S::GetGroup);
     Unary(&A::RequestListGroups, &S::ListGroups);
     Unary(&A::RequestGroupProgress, &S::GroupProgress);
-    Unary(&A::RequestResetOffset, &S::ResetOffset);
+    Unary(&A::RequestMoveOffsets, &S::MoveOffsets);
+    Unary(&A::RequestListOffsetMoves, &S::ListOffsetMoves);
+    Unary(&A::RequestListQueueHolds, &S::ListQueueHolds);
     Unary(&A::RequestRedriveDeadLetters, &S::RedriveDeadLetters);
     Unary(&A::RequestListClients, &S::ListClients);
     Unary(&A::RequestQueryMessagesByKey, &S::QueryMessagesByKey);

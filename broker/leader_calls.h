@@ -33,7 +33,7 @@ class LocalLeader {
   virtual void Execute(DeleteTopicCall* call) = 0;
   virtual void Execute(UpdateGroupCall* call) = 0;
   virtual void Execute(DeleteGroupCall* call) = 0;
-  virtual void Execute(ResetOffsetCall* call) = 0;
+  virtual void Execute(MoveOffsetsCall* call) = 0;
   virtual void Execute(RedriveDeadLettersCall* call) = 0;
   virtual void Execute(TransferLeadershipCall* call) = 0;
   // Reads, which any member carries out by itself while it knows enough.
@@ -54,6 +54,8 @@ template <>
 inline constexpr bool kSafeToRepeat<DeleteTopicCall> = false;
 template <>
 inline constexpr bool kSafeToRepeat<DeleteGroupCall> = false;
+template <>
+inline constexpr bool kSafeToRepeat<MoveOffsetsCall> = false;  // an undo of the latest is another
 template <>
 inline constexpr bool kSafeToRepeat<TransferLeadershipCall> = false;
 
@@ -110,7 +112,7 @@ class PeerClient {
                        Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms, DeleteGroupCall* call,
                        Done done) = 0;
-  virtual void Forward(const std::string& address, int64_t deadline_ms, ResetOffsetCall* call,
+  virtual void Forward(const std::string& address, int64_t deadline_ms, MoveOffsetsCall* call,
                        Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms,
                        RedriveDeadLettersCall* call, Done done) = 0;

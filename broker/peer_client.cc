@@ -379,8 +379,8 @@ RAFTMQ_FORWARD(UpdateGroupCall, adm::UpdateGroupRequest, adm::UpdateGroupRespons
                UpdateGroup)
 RAFTMQ_FORWARD(DeleteGroupCall, adm::DeleteGroupRequest, adm::DeleteGroupResponse, admin,
                DeleteGroup)
-RAFTMQ_FORWARD(ResetOffsetCall, adm::ResetOffsetRequest, adm::ResetOffsetResponse, admin,
-               ResetOffset)
+RAFTMQ_FORWARD(MoveOffsetsCall, adm::MoveOffsetsRequest, adm::MoveOffsetsResponse, admin,
+               MoveOffsets)
 RAFTMQ_FORWARD(RedriveDeadLettersCall, adm::RedriveDeadLettersRequest,
                adm::RedriveDeadLettersResponse, admin, RedriveDeadLetters)
 RAFTMQ_FORWARD(TransferLeadershipCall, adm::TransferLeadershipRequest,

@@ -57,7 +57,7 @@ class GrpcPeerClient final : public PeerClient {
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, DeleteGroupCall* call,
                Done done) override;
-  void Forward(const std::string& address, int64_t deadline_ms, ResetOffsetCall* call,
+  void Forward(const std::string& address, int64_t deadline_ms, MoveOffsetsCall* call,
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, TransferLeadershipCall* call,
                Done done) override;

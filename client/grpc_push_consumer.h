@@ -53,6 +53,7 @@ class PushConsumer::Impl {
     std::shared_ptr<QueuePuller> puller;  // null until the queue's offset is known
     int64_t locked_until_ms = 0;          // monotonic; 0: not locked
     bool leaving = false;
+    bool lost = false;       // the broker took the lock back: what is in hand is not committed
     bool departing = false;  // its last calls are under way
     bool gone = false;       // not in held_ any more
     int running = 0;         // batches in hand or waiting for a thread, and commits under way

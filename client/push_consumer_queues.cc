@@ -332,7 +332,7 @@ void PushConsumer::Impl::Depart(const HeldPtr& held) {
       Forget(held);
       return;
     }
-    if (offset == held->committed) offset.reset();
+    if (offset == held->committed || held->lost) offset.reset();
   }
   auto let_go = [this, held] {
     calls_->LockQueues(held->queue.topic, held->queue.broker_name, {held->queue.queue}, 0,
@@ -397,7 +397,6 @@ void PushConsumer::Impl::RenewAt(const std::string& topic, const std::string& br
       topic, broker, ids, options_.lockLeaseMillis,
       [this, queues = std::move(queues), asked_ms](absl::StatusOr<std::vector<QueueId>> locked) {
         if (!locked.ok()) return;  // the next time; or they run out
-        bool lost = false;
         {
           absl::MutexLock lock(&mu_);
           for (const HeldPtr& held : queues) {
@@ -407,12 +406,13 @@ void PushConsumer::Impl::RenewAt(const std::string& topic, const std::string& br
               held->locked_until_ms =
                   std::max(held->locked_until_ms, asked_ms + options_.lockLeaseMillis);
             } else if (!mine && !held->departing) {
-              Forget(held);
-              lost = true;
+              // Another's by now; or an operator moved the group's offset, and it is to be taken
+              // anew: once what is in hand is finished, as when it is left.
+              held->lost = true;
+              Leave(held);
             }
           }
         }
-        if (lost) RebalanceSoon(0);
       });
 }
 

@@ -119,29 +119,4 @@ void AdminHandlers::GroupProgress(GroupProgressCall* call) {
   });
 }
 
-void AdminHandlers::ResetOffset(ResetOffsetCall* call) { deps_.router->Route(call); }
-
-void AdminHandlers::Execute(ResetOffsetCall* call) {
-  deps_.reads->Post([this, call] {
-    const adm::ResetOffsetRequest& request = call->request();
-    const QueueId queue(request.queue());
-    QueueOffset offset(request.offset());
-    if (request.target_case() == adm::ResetOffsetRequest::kTimestampMs) {
-      const auto found = deps_.store->OffsetByTime(request.topic(), queue, request.timestamp_ms());
-      if (!found.ok()) return call->Fail(found.status());
-      offset = *found;
-    } else if (request.target_case() == adm::ResetOffsetRequest::TARGET_NOT_SET) {
-      return call->Fail(absl::InvalidArgumentError("neither offset nor timestamp_ms is set"));
-    }
-    deps_.store->UpdateOffset(request.group(), request.topic(), queue, offset, "",
-                              [this, call, offset](const absl::Status& done) {
-                                if (!done.ok()) return EndOrReroute(call, done);
-                                deps_.waiters->OnReleased(call->request().group(),
-                                                          call->request().topic(), 0);
-                                call->response()->set_offset(offset.value());
-                                call->Finish();
-                              });
-  });
-}
-
 }  // namespace raftmq::broker

@@ -11,6 +11,7 @@
 #include "broker/admin_service.h"
 #include "broker/client_registry.h"
 #include "broker/forwarding.h"
+#include "broker/group_members.h"
 #include "broker/group_view.h"
 #include "broker/orphan_recovery.h"
 #include "broker/receive_waiters.h"
@@ -32,6 +33,7 @@ struct AdminDeps {
   dledger::Ledger* ledger = nullptr;
   Clock* clock = nullptr;
   ClientRegistry* clients = nullptr;
+  GroupMembers* members = nullptr;
   GroupView* group = nullptr;
   ReceiveWaiters* waiters = nullptr;
   LeaderRouter* router = nullptr;
@@ -66,7 +68,9 @@ class AdminHandlers final : public AdminService {
   void GetGroup(GetGroupCall* call) override;
   void ListGroups(ListGroupsCall* call) override;
   void GroupProgress(GroupProgressCall* call) override;
-  void ResetOffset(ResetOffsetCall* call) override;
+  void MoveOffsets(MoveOffsetsCall* call) override;
+  void ListOffsetMoves(ListOffsetMovesCall* call) override;
+  void ListQueueHolds(ListQueueHoldsCall* call) override;
   void RedriveDeadLetters(RedriveDeadLettersCall* call) override;
   void ListClients(ListClientsCall* call) override;
   void QueryMessagesByKey(QueryMessagesByKeyCall* call) override;
@@ -82,7 +86,7 @@ class AdminHandlers final : public AdminService {
   void Execute(UpdateGroupCall* call);
   void Execute(DeleteGroupCall* call);
   void Execute(GetGroupCall* call);
-  void Execute(ResetOffsetCall* call);
+  void Execute(MoveOffsetsCall* call);
   void Execute(RedriveDeadLettersCall* call);
   void Execute(TransferLeadershipCall* call);
 

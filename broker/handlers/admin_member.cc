@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "broker/handlers/admin_handlers.h"
 #include "broker/member_status.h"
@@ -67,6 +70,7 @@ void AdminHandlers::DumpState(DumpStateCall* call) {
 
 void AdminHandlers::ListClients(ListClientsCall* call) {
   const int64_t now_ms = deps_.clock->MonotonicMillis();
+  std::map<std::string, std::vector<std::string>> members;  // by group
   for (const ClientRecord& client : deps_.clients->List(call->request().group())) {
     adm::Client* row = call->response()->add_clients();
     row->set_client_id(client.client_id);
@@ -78,6 +82,18 @@ void AdminHandlers::ListClients(ListClientsCall* call) {
     for (const std::string& topic : client.topics) row->add_topics(topic);
     row->set_last_heard_ms_ago(now_ms - client.last_heard_ms);
     row->set_telemetry_open(!client.telemetry.expired());
+    if (!client.group.empty()) {
+      const auto [it, fresh] = members.try_emplace(client.group);
+      if (fresh) it->second = deps_.members->Members(client.group);  // sorted
+      row->set_group_member(
+          std::binary_search(it->second.begin(), it->second.end(), client.client_id));
+    }
+    for (const ClientRecord::Subscription& subscription : client.subscriptions) {
+      adm::ClientSubscription* told = row->add_subscriptions();
+      told->set_topic(subscription.topic);
+      told->set_expression(subscription.expression);
+      told->set_expression_type(subscription.type);
+    }
   }
   call->Finish();
 }

@@ -111,6 +111,11 @@ void AdminHandlers::TopicStatus(TopicStatusCall* call) {
       queue->set_min_offset(range->min.value());
       queue->set_max_offset(range->max.value());
       queue->set_last_store_ms(range->last_store_ms);
+      if (!call->request().has_since_ms()) continue;
+      const auto since =
+          deps_.store->OffsetByTime(topic->name, QueueId(id), call->request().since_ms());
+      if (!since.ok()) return call->Fail(since.status());
+      queue->set_since_offset(since->value());
     }
     call->Finish();
   });

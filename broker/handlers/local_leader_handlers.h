@@ -31,7 +31,7 @@ class LocalLeaderHandlers final : public LocalLeader {
   void Execute(DeleteTopicCall* call) override { admin_->Execute(call); }
   void Execute(UpdateGroupCall* call) override { admin_->Execute(call); }
   void Execute(DeleteGroupCall* call) override { admin_->Execute(call); }
-  void Execute(ResetOffsetCall* call) override { admin_->Execute(call); }
+  void Execute(MoveOffsetsCall* call) override { admin_->Execute(call); }
   void Execute(RedriveDeadLettersCall* call) override { admin_->Execute(call); }
   void Execute(TransferLeadershipCall* call) override { admin_->Execute(call); }
   void Execute(QueryRouteCall* call) override { messaging_->Execute(call); }

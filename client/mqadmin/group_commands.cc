@@ -1,9 +1,9 @@
 #include <map>
 #include <optional>
-#include <set>
 
-#include "absl/strings/numbers.h"
+#include "base/file_system.h"
 #include "client/mqadmin/commands.h"
+#include "client/mqadmin/config_list.h"
 #include "client/mqadmin/grpc_session.h"
 #include "client/mqadmin/retry_policy_text.h"
 
@@ -22,6 +22,7 @@ struct GroupArguments {
   std::string retry_policy;
   std::string consume_from;
   std::optional<int64_t> consume_timestamp;
+  std::string file;
 };
 
 std::string ConsumeFromText(const pb::Group& group) {
@@ -66,66 +67,29 @@ void SubGroupList(CommandLine* line, const GroupArguments& args) {
   line->Print(report);
 }
 
-// Which offset of a queue a group is to go on at.
-struct ResetTarget {
-  std::string time;               // "now" (after the last message) or milliseconds since 1970
-  std::optional<int32_t> queue;   // none: all
-  std::optional<int64_t> offset;  // instead of a time, with a queue
-};
-
-absl::Status FillTarget(const ResetTarget& target, const pb::QueueStatus& queue,
-                        pb::ResetOffsetRequest* request) {
-  request->set_queue(queue.queue());
-  if (target.offset.has_value()) {
-    request->set_offset(*target.offset);
-  } else if (target.time == "now") {
-    request->set_offset(queue.max_offset());
-  } else {
-    int64_t ms = 0;
-    if (!absl::SimpleAtoi(target.time, &ms)) {
-      return absl::InvalidArgumentError(
-          StrCat("--timestamp is \"", target.time, "\": expected now, or milliseconds since 1970"));
-    }
-    request->set_timestamp_ms(ms);
-  }
-  return absl::OkStatus();
-}
-
-void ResetOffset(CommandLine* line, const GroupArguments& args, const std::string& topic,
-                 const ResetTarget& target) {
-  if (target.offset.has_value() && !target.queue.has_value()) {
-    return line->Fail(absl::InvalidArgumentError("--offset needs --queue"), kExitUsage);
-  }
+// Each group in each broker group.
+void UpdateGroups(CommandLine* line, const GroupArguments& args,
+                  const std::vector<pb::UpdateGroupRequest>& requests) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto places = session.Groups(args.cluster, args.broker);
   if (!places.ok()) return line->Fail(places.status());
-  Report report({"Broker", "Topic", "Queue", "Offset"});
-  for (const GroupPlace& place : *places) {
-    pb::TopicStatusRequest asked;
-    asked.set_name(topic);
-    pb::TopicStatusResponse status;
-    absl::Status done = session.Call(place, &Session::Admin::Stub::TopicStatus, asked, &status);
-    for (int i = 0; done.ok() && i < status.queues_size(); ++i) {
-      const pb::QueueStatus& queue = status.queues(i);
-      if (target.queue.has_value() && *target.queue != queue.queue()) continue;
-      pb::ResetOffsetRequest request;
-      request.set_group(args.group);
-      request.set_topic(topic);
-      done = FillTarget(target, queue, &request);
-      if (!done.ok()) return line->Fail(done, kExitUsage);
-      pb::ResetOffsetResponse response;
-      done = session.Call(place, &Session::Admin::Stub::ResetOffset, request, &response);
-      if (!done.ok()) break;
-      report.AddRow({place.broker_name, topic, int64_t{queue.queue()}, response.offset()});
-    }
-    if (!done.ok()) {
-      line->Fail(Annotate(done, place.broker_name), report.rows() > 0 ? kExitPartial : kExitFailed);
+  Report report(GroupColumns());
+  for (const pb::UpdateGroupRequest& request : requests) {
+    for (const GroupPlace& place : *places) {
+      pb::UpdateGroupResponse response;
+      const absl::Status done =
+          session.Call(place, &Session::Admin::Stub::UpdateGroup, request, &response);
+      if (!done.ok()) {
+        line->Fail(Annotate(done, place.broker_name),
+                   report.rows() > 0 ? kExitPartial : kExitFailed);
+        continue;
+      }
+      AddGroupRow(place, response.group(), &report);
     }
   }
-  if (report.rows() == 0 && line->exit_code == kExitOk) {
-    return line->Fail(absl::NotFoundError(StrCat("topic ", topic, " has no such queue")));
-  }
-  if (report.rows() > 0) line->Print(report);
+  if (report.rows() == 0) return;
+  line->Print(report);
+  if (line->exit_code == kExitFailed) line->exit_code = kExitPartial;
 }
 
 void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
@@ -134,9 +98,6 @@ void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
       {"first", pb::CONSUME_FROM_FIRST},
       {"last", pb::CONSUME_FROM_LAST},
       {"timestamp", pb::CONSUME_FROM_TIMESTAMP}};
-  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
-  auto groups = session.Groups(args.cluster, args.broker);
-  if (!groups.ok()) return line->Fail(groups.status());
   pb::UpdateGroupRequest request;
   request.set_name(args.group);
   if (args.consume_enable) request.set_consume_enable(*args.consume_enable);
@@ -148,18 +109,39 @@ void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
     const absl::Status parsed = ParseRetryPolicy(args.retry_policy, request.mutable_retry_policy());
     if (!parsed.ok()) return line->Fail(parsed, kExitUsage);
   }
+  UpdateGroups(line, args, {request});
+}
+
+void UpdateSubGroupList(CommandLine* line, const GroupArguments& args) {
+  const auto text = ReadFile(PosixFileSystem(), args.file);
+  if (!text.ok()) return line->Fail(text.status(), kExitUsage);
+  const auto requests = ParseGroupList(*text);
+  if (!requests.ok()) return line->Fail(Annotate(requests.status(), args.file), kExitUsage);
+  UpdateGroups(line, args, *requests);
+}
+
+void GetConsumerConfig(CommandLine* line, const GroupArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto places = session.Groups(args.cluster, args.broker);
+  if (!places.ok()) return line->Fail(places.status());
   Report report(GroupColumns());
-  for (const GroupPlace& place : *groups) {
-    pb::UpdateGroupResponse response;
+  absl::Status missing;
+  for (const GroupPlace& place : *places) {
+    pb::GetGroupRequest request;
+    request.set_name(args.group);
+    pb::GetGroupResponse response;
     const absl::Status done =
-        session.Call(place, &Session::Admin::Stub::UpdateGroup, request, &response);
-    if (!done.ok()) {
-      line->Fail(Annotate(done, place.broker_name), report.rows() > 0 ? kExitPartial : kExitFailed);
-      continue;
+        session.Call(place, &Session::Admin::Stub::GetGroup, request, &response);
+    if (done.ok()) {
+      AddGroupRow(place, response.group(), &report);
+    } else if (absl::IsNotFound(done)) {
+      missing = done;
+    } else {
+      line->Fail(Annotate(done, place.broker_name), kExitPartial);
     }
-    AddGroupRow(place, response.group(), &report);
   }
-  if (report.rows() > 0) line->Print(report);
+  if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
+  if (report.rows() > 0) line->Print(report, /*as_records=*/true);
 }
 
 void DeleteSubGroup(CommandLine* line, const GroupArguments& args) {
@@ -258,6 +240,24 @@ CLI::App* WithPlace(CLI::App* command, GroupArguments* args) {
   return command;
 }
 
+void AddOtherGroupCommands(CLI::App* app, CommandLine* line, GroupArguments* args) {
+  CLI::App* list = WithPlace(
+      line->AddCommand(app, "updateSubGroupList",
+                       "Creates or changes the groups that a file lists, as JSON of RocketMQ's "
+                       "SubscriptionGroupConfig",
+                       "updateSubGroupList -f groups.json\n  with groups.json: "
+                       "[{\"groupName\":\"billing\",\"consumeMessageOrderly\":true}]"),
+      args);
+  list->add_option("-f,--filename", args->file, "the file")->required();
+  list->callback([line, args] { UpdateSubGroupList(line, *args); });
+
+  CLI::App* config = WithPlace(line->AddCommand(app, "getConsumerConfig", "The settings of a group",
+                                                "getConsumerConfig -g billing"),
+                               args);
+  config->add_option("-g,--groupName", args->group, "consumer group")->required();
+  config->callback([line, args] { GetConsumerConfig(line, *args); });
+}
+
 }  // namespace
 
 void AddGroupCommands(CLI::App* app, CommandLine* line) {
@@ -303,29 +303,7 @@ void AddGroupCommands(CLI::App* app, CommandLine* line) {
       &args);
   list->callback([line] { SubGroupList(line, args); });
 
-  static std::string topic;
-  static ResetTarget target;
-  CLI::App* reset =
-      WithPlace(line->AddCommand(app, "resetOffsetByTime",
-                                 "Sets where a group goes on, on all queues of a topic or on one",
-                                 "resetOffsetByTime -g billing -t orders -s now\n  mqadmin "
-                                 "resetOffsetByTime -g billing -t orders -q 3 -o 1024"),
-                &args);
-  reset->add_option("-g,--group", args.group, "consumer group")->required();
-  reset->add_option("-t,--topic", topic, "topic")->required();
-  CLI::Option* time = reset->add_option("-s,--timestamp", target.time,
-                                        "now (skip what there is), or milliseconds since 1970 (the "
-                                        "first message stored then or later)");
-  reset->add_option("-q,--queue", target.queue, "only this queue");
-  CLI::Option* offset = reset->add_option("-o,--offset", target.offset, "this offset of --queue");
-  time->excludes(offset);
-  reset->callback([line, time, offset] {
-    if (time->count() + offset->count() == 0) {
-      return line->Fail(absl::InvalidArgumentError("--timestamp or --offset says where to"),
-                        kExitUsage);
-    }
-    ResetOffset(line, args, topic, target);
-  });
+  AddOtherGroupCommands(app, line, &args);
 }
 
 }  // namespace raftmq::mqadmin

@@ -72,6 +72,10 @@ int main(int argc, char** argv) {
   raftmq::mqadmin::AddClusterCommands(&app, &line);
   raftmq::mqadmin::AddTopicCommands(&app, &line);
   raftmq::mqadmin::AddGroupCommands(&app, &line);
+  raftmq::mqadmin::AddOffsetCommands(&app, &line);
+  raftmq::mqadmin::AddConnectionCommands(&app, &line);
+  raftmq::mqadmin::AddStatsCommands(&app, &line);
+  raftmq::mqadmin::AddScanCommands(&app, &line);
   raftmq::mqadmin::AddMessageCommands(&app, &line);
   raftmq::mqadmin::AddPipelineCommands(&app, &line);
   raftmq::mqadmin::AddTransactionCommands(&app, &line);

@@ -2,8 +2,13 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
+#include <utility>
 
+#include "base/file_system.h"
+#include "client/allocate_strategy.h"
 #include "client/mqadmin/commands.h"
+#include "client/mqadmin/config_list.h"
 #include "client/mqadmin/grpc_session.h"
 
 namespace raftmq::mqadmin {
@@ -19,75 +24,103 @@ struct TopicArguments {
   std::optional<int32_t> write_queues;
   std::optional<int32_t> perm;
   std::vector<std::string> attributes;  // "+message.type=FIFO", "+ack.level=all", "-ack.level"
+  std::string file;
+  std::vector<std::string> members;  // of a group
 };
-
-// RocketMQ writes "+key=value" and "-key", several separated by commas.
-absl::Status ApplyAttribute(const std::string& text, pb::UpdateTopicRequest* request) {
-  constexpr std::string_view kType = "+message.type=";
-  constexpr std::string_view kAckLevel = "+ack.level=";
-  if (text.starts_with(kType)) {
-    pb::TopicType type = pb::TOPIC_TYPE_UNSPECIFIED;
-    if (!pb::TopicType_Parse(text.substr(kType.size()), &type) ||
-        type == pb::TOPIC_TYPE_UNSPECIFIED) {
-      return absl::InvalidArgumentError(
-          StrCat("attribute '", text,
-                 "': expected +message.type= and one of NORMAL, FIFO, DELAY, TRANSACTION, MIXED"));
-    }
-    request->set_type(type);
-    return absl::OkStatus();
-  }
-  if (text == "-ack.level") {
-    request->set_ack_level("");
-    return absl::OkStatus();
-  }
-  if (text.starts_with(kAckLevel) && text.size() > kAckLevel.size()) {
-    request->set_ack_level(text.substr(kAckLevel.size()));  // the broker knows which there are
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(
-      StrCat("attribute '", text,
-             "': expected +message.type=TYPE, +ack.level=leader|quorum|quorum_fsync|all, or "
-             "-ack.level"));
-}
 
 std::string AckLevelOf(const pb::Topic& topic) {
   return topic.ack_level().empty() ? "default" : topic.ack_level();
 }
 
-void UpdateTopic(CommandLine* line, const TopicArguments& args) {
-  pb::UpdateTopicRequest request;
-  for (const std::string& attribute : args.attributes) {
-    const absl::Status applied = ApplyAttribute(attribute, &request);
-    if (!applied.ok()) return line->Fail(applied, kExitUsage);
-  }
+// Each topic in each broker group; returns once the NameServers know of them.
+void UpdateTopics(CommandLine* line, const TopicArguments& args,
+                  const std::vector<pb::UpdateTopicRequest>& requests) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto groups = session.Groups(args.cluster, args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
+  Report report({"Broker", "Topic", "Read Queues", "Write Queues", "Perm", "Type", "Ack Level"});
+  std::map<std::string, std::set<std::string>> updated;  // by topic: brokers
+  for (const pb::UpdateTopicRequest& request : requests) {
+    for (const GroupPlace& group : *groups) {
+      pb::UpdateTopicResponse response;
+      const absl::Status done =
+          session.Call(group, &Session::Admin::Stub::UpdateTopic, request, &response);
+      if (!done.ok()) {
+        line->Fail(Annotate(done, group.broker_name),
+                   report.rows() > 0 ? kExitPartial : kExitFailed);
+        continue;
+      }
+      const pb::Topic& topic = response.topic();
+      report.AddRow({group.broker_name, topic.name(), int64_t{topic.read_queues()},
+                     int64_t{topic.write_queues()}, int64_t{topic.perm()},
+                     pb::TopicType_Name(topic.type()), AckLevelOf(topic)});
+      updated[topic.name()].insert(group.broker_name);
+    }
+  }
+  if (report.rows() > 0) {
+    line->Print(report);
+    if (line->exit_code == kExitFailed) line->exit_code = kExitPartial;
+  }
+  // The next command of a script finds the topics.
+  for (const auto& [topic, brokers] : updated) {
+    const absl::Status routed = session.AwaitRoute(topic, brokers);
+    if (!routed.ok()) line->Fail(routed, kExitPartial);
+  }
+}
 
+void UpdateTopic(CommandLine* line, const TopicArguments& args) {
+  pb::UpdateTopicRequest request;
+  for (const std::string& attribute : args.attributes) {
+    const absl::Status applied = ApplyTopicAttribute(attribute, &request);
+    if (!applied.ok()) return line->Fail(applied, kExitUsage);
+  }
   request.set_name(args.topic);
   if (args.read_queues) request.set_read_queues(*args.read_queues);
   if (args.write_queues) request.set_write_queues(*args.write_queues);
   if (args.perm) request.set_perm(*args.perm);
-  Report report({"Broker", "Topic", "Read Queues", "Write Queues", "Perm", "Type", "Ack Level"});
-  std::set<std::string> updated;
+  UpdateTopics(line, args, {request});
+}
+
+void UpdateTopicList(CommandLine* line, const TopicArguments& args) {
+  const auto text = ReadFile(PosixFileSystem(), args.file);
+  if (!text.ok()) return line->Fail(text.status(), kExitUsage);
+  const auto requests = ParseTopicList(*text);
+  if (!requests.ok()) return line->Fail(Annotate(requests.status(), args.file), kExitUsage);
+  UpdateTopics(line, args, *requests);
+}
+
+// Only where the topic is: it makes none.
+void UpdateTopicPerm(CommandLine* line, const TopicArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto groups = session.Groups(args.cluster, args.broker);
+  if (!groups.ok()) return line->Fail(groups.status());
+  Report report({"Broker", "Topic", "Old Perm", "Perm"});
+  absl::Status missing;
   for (const GroupPlace& group : *groups) {
+    pb::GetTopicRequest asked;
+    asked.set_name(args.topic);
+    pb::GetTopicResponse before;
+    absl::Status done = session.Call(group, &Session::Admin::Stub::GetTopic, asked, &before);
+    if (absl::IsNotFound(done)) {
+      missing = done;
+      continue;
+    }
+    pb::UpdateTopicRequest request;
+    request.set_name(args.topic);
+    request.set_perm(*args.perm);
     pb::UpdateTopicResponse response;
-    const absl::Status done =
-        session.Call(group, &Session::Admin::Stub::UpdateTopic, request, &response);
+    if (done.ok()) {
+      done = session.Call(group, &Session::Admin::Stub::UpdateTopic, request, &response);
+    }
     if (!done.ok()) {
       line->Fail(Annotate(done, group.broker_name), report.rows() > 0 ? kExitPartial : kExitFailed);
       continue;
     }
-    const pb::Topic& topic = response.topic();
-    report.AddRow({group.broker_name, topic.name(), int64_t{topic.read_queues()},
-                   int64_t{topic.write_queues()}, int64_t{topic.perm()},
-                   pb::TopicType_Name(topic.type()), AckLevelOf(topic)});
-    updated.insert(group.broker_name);
+    report.AddRow({group.broker_name, args.topic, int64_t{before.topic().perm()},
+                   int64_t{response.topic().perm()}});
   }
+  if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
   if (report.rows() > 0) line->Print(report);
-  // The next command of a script finds the topic.
-  const absl::Status routed = session.AwaitRoute(args.topic, updated);
-  if (!routed.ok()) line->Fail(routed, kExitPartial);
 }
 
 void DeleteTopic(CommandLine* line, const TopicArguments& args) {
@@ -197,6 +230,70 @@ void TopicStatus(CommandLine* line, const TopicArguments& args) {
   line->Print(report);
 }
 
+// The broker groups that have the topic, with its settings there. None, and the command line says
+// so: there is no such topic, or somebody could not be asked.
+std::vector<std::pair<GroupPlace, pb::Topic>> FindTopic(CommandLine* line, Session* session,
+                                                        const std::string& name) {
+  std::vector<std::pair<GroupPlace, pb::Topic>> found;
+  auto groups = session->Groups();
+  if (!groups.ok()) {
+    line->Fail(groups.status());
+    return found;
+  }
+  for (const GroupPlace& group : *groups) {
+    pb::GetTopicRequest request;
+    request.set_name(name);
+    pb::GetTopicResponse response;
+    const absl::Status done =
+        session->Call(group, &Session::Admin::Stub::GetTopic, request, &response);
+    if (done.ok()) {
+      found.emplace_back(group, response.topic());
+    } else if (!absl::IsNotFound(done)) {
+      line->Fail(Annotate(done, group.broker_name), kExitPartial);
+    }
+  }
+  if (found.empty() && line->exit_code == kExitOk) {
+    line->Fail(absl::NotFoundError(StrCat("topic ", name, " does not exist")));
+  }
+  return found;
+}
+
+void TopicClusterList(CommandLine* line, const TopicArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  std::set<std::string> clusters;
+  for (const auto& [group, topic] : FindTopic(line, &session, args.topic)) {
+    clusters.insert(group.cluster);
+  }
+  Report report({"Topic", "Cluster"});
+  for (const std::string& cluster : clusters) report.AddRow({args.topic, cluster});
+  if (report.rows() > 0) line->Print(report);
+}
+
+// Who would get which queue, if these were the members of a group.
+void AllocateQueues(CommandLine* line, const TopicArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  std::vector<client::MessageQueue> queues;
+  for (const auto& [group, topic] : FindTopic(line, &session, args.topic)) {
+    for (int32_t id = 0; id < topic.read_queues(); ++id) {
+      queues.push_back({args.topic, group.broker_name, QueueId(id)});
+    }
+  }
+  if (queues.empty()) return;
+  std::sort(queues.begin(), queues.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.broker_name, a.queue) < std::tie(b.broker_name, b.queue);
+  });
+  const std::set<std::string> sorted(args.members.begin(), args.members.end());
+  const std::vector<std::string> members(sorted.begin(), sorted.end());
+  Report report({"Member", "Broker", "Queue"});
+  const auto strategy = client::AllocateMessageQueueAveragely();
+  for (const std::string& member : members) {
+    for (const client::MessageQueue& queue : strategy->Allocate(member, queues, members)) {
+      report.AddRow({member, queue.broker_name, int64_t{queue.queue.value()}});
+    }
+  }
+  line->Print(report);
+}
+
 CLI::App* WithTopic(CLI::App* command, TopicArguments* args) {
   command->add_option("-t,--topic", args->topic, "topic")->required();
   return command;
@@ -206,6 +303,42 @@ CLI::App* WithPlace(CLI::App* command, TopicArguments* args) {
   command->add_option("-c,--clusterName", args->cluster, "all broker groups of this cluster");
   command->add_option("-b,--brokerAddr", args->broker, "the group of the broker at this address");
   return command;
+}
+
+void AddOtherTopicCommands(CLI::App* app, CommandLine* line, TopicArguments* args) {
+  CLI::App* list = WithPlace(
+      line->AddCommand(app, "updateTopicList",
+                       "Creates or changes the topics that a file lists, as JSON of RocketMQ's "
+                       "TopicConfig",
+                       "updateTopicList -f topics.json\n  with topics.json: "
+                       "[{\"topicName\":\"orders\",\"readQueueNums\":8,\"writeQueueNums\":8}]"),
+      args);
+  list->add_option("-f,--filename", args->file, "the file")->required();
+  list->callback([line, args] { UpdateTopicList(line, *args); });
+
+  CLI::App* perm =
+      WithPlace(WithTopic(line->AddCommand(app, "updateTopicPerm", "Changes who may use a topic",
+                                           "updateTopicPerm -t orders -p 4"),
+                          args),
+                args);
+  perm->add_option("-p,--perm", args->perm, "2 write, 4 read, 6 both")
+      ->required()
+      ->check(CLI::IsMember({2, 4, 6}));
+  perm->callback([line, args] { UpdateTopicPerm(line, *args); });
+
+  WithTopic(line->AddCommand(app, "topicClusterList", "The clusters that have a topic",
+                             "topicClusterList -t orders"),
+            args)
+      ->callback([line, args] { TopicClusterList(line, *args); });
+
+  CLI::App* allocate = WithTopic(
+      line->AddCommand(app, "allocateMQ", "Which queues each of these members of a group would get",
+                       "allocateMQ -t orders -i 10.0.0.1,10.0.0.2"),
+      args);
+  allocate->add_option("-i,--ipList", args->members, "the members, separated by commas")
+      ->required()
+      ->delimiter(',');
+  allocate->callback([line, args] { AllocateQueues(line, *args); });
 }
 
 }  // namespace
@@ -250,6 +383,8 @@ void AddTopicCommands(CLI::App* app, CommandLine* line) {
                       &args),
             &args)
       ->callback([line] { TopicStatus(line, args); });
+
+  AddOtherTopicCommands(app, line, &args);
 }
 
 }  // namespace raftmq::mqadmin

@@ -351,6 +351,60 @@ TEST_F(PushConsumerTest, ConsumingGoesOnWhenTheLeaderIsKilledAndNothingIsLost) {
   AwaitShares({a.get()}, {4});
 }
 
+// A message is in a listener's hands while an operator resets the group.
+TEST_F(PushConsumerTest, AResetWhileConsumingIsNotCommittedOverAndBringsAllAgain) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 2);
+  absl::Notification release, in_hand;
+  std::atomic<bool> held_up = false;
+  PushConsumerOptions options = Options();
+  options.lockLeaseMillis = 1'500;
+  options.persistConsumerOffsetInterval = 50;
+  options.concurrently = [&](const auto& messages, auto&) {
+    if (messages[0].body == "19" && !held_up.exchange(true)) {
+      in_hand.Notify();
+      release.WaitForNotification();
+    }
+    seen_.Add("a", messages);
+    return ConsumeConcurrentlyStatus::kConsumeSuccess;
+  };
+  auto a = Run(std::move(options));
+  AwaitShares({a.get()}, {2});
+  SendAll(0, 20);
+  in_hand.WaitForNotification();
+  WaitUntil([&] { return seen_.distinct() == 19; });
+
+  namespace v1 = ::raftmq::v1;
+  const broker::BrokerClient admin(groups_[0]->port(0), "JAVA");
+  grpc::ClientContext context;
+  admin.Fill(&context);
+  v1::MoveOffsetsRequest request;
+  request.set_group("workers");
+  request.set_topic("orders");
+  request.set_begin(true);
+  v1::MoveOffsetsResponse response;
+  const grpc::Status moved = admin.admin()->MoveOffsets(&context, request, &response);
+  ASSERT_TRUE(moved.ok()) << moved.error_message();
+  release.Notify();
+  WaitUntil([&] {
+    for (int i = 0; i < 20; ++i) {
+      if (seen_.times(StrCat(i)) != 2) return false;
+    }
+    return true;
+  });
+  AwaitShares({a.get()}, {2});
+  a.reset();
+  grpc::ClientContext again;
+  admin.Fill(&again);
+  v1::GroupProgressRequest asked;
+  asked.set_name("workers");
+  v1::GroupProgressResponse progress;
+  ASSERT_TRUE(admin.admin()->GroupProgress(&again, asked, &progress).ok());
+  for (const v1::QueueProgress& row : progress.rows()) {
+    EXPECT_EQ(row.commit_offset(), row.max_offset()) << row.topic() << " " << row.queue();
+  }
+}
+
 TEST_F(PushConsumerTest, BroadcastingBringsEachMessageToEachMemberAndRemembersHowFarItWas) {
   StartGroups(1, 1);
   CreateTopic("orders", 2);

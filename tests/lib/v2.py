@@ -126,6 +126,15 @@ class Client:
         entry = settings.subscription.subscriptions.add()
         entry.topic.name = topic
         entry.expression.type, entry.expression.expression = pb.TAG, "*"
+        self._announce(settings, timeout)
+
+    def publish(self, topic, timeout=5):
+        """Announces a producer, likewise."""
+        settings = pb.Settings(client_type=pb.PRODUCER, access_point=self._endpoints())
+        settings.publishing.topics.add(name=topic)
+        self._announce(settings, timeout)
+
+    def _announce(self, settings, timeout):
         settings.user_agent.language = pb.PYTHON
         closed = threading.Event()
 
