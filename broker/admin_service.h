@@ -15,6 +15,7 @@ using GetMemberStatusCall = Unary<adm::GetMemberStatusRequest, adm::GetMemberSta
 using BootstrapCall = Unary<adm::BootstrapRequest, adm::BootstrapResponse>;
 using TransferLeadershipCall =
     Unary<adm::TransferLeadershipRequest, adm::TransferLeadershipResponse>;
+using ReadIndexCall = Unary<adm::ReadIndexRequest, adm::ReadIndexResponse>;
 using ReportMemberCall = Unary<adm::ReportMemberRequest, adm::ReportMemberResponse>;
 using DumpStateCall = ServerStream<adm::DumpStateRequest, adm::DumpStateResponse>;
 using UpdateTopicCall = Unary<adm::UpdateTopicRequest, adm::UpdateTopicResponse>;
@@ -51,6 +52,7 @@ class AdminService {
   virtual void Bootstrap(BootstrapCall* call) = 0;
   virtual void TransferLeadership(TransferLeadershipCall* call) = 0;
   virtual void ReportMember(ReportMemberCall* call) = 0;
+  virtual void ReadIndex(ReadIndexCall* call) = 0;
   virtual void DumpState(DumpStateCall* call) = 0;
   virtual void UpdateTopic(UpdateTopicCall* call) = 0;
   virtual void DeleteTopic(DeleteTopicCall* call) = 0;

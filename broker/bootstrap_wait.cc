@@ -40,6 +40,7 @@ class BootstrapService final : public AdminService {
   }
 
   void TransferLeadership(TransferLeadershipCall* call) override { NotYet(call); }
+  void ReadIndex(ReadIndexCall* call) override { NotYet(call); }
   void ReportMember(ReportMemberCall* call) override { NotYet(call); }
   void DumpState(DumpStateCall* call) override { NotYet(call); }
   void UpdateTopic(UpdateTopicCall* call) override { NotYet(call); }

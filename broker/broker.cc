@@ -25,11 +25,13 @@
 #include "broker/handlers/messaging_handlers.h"
 #include "broker/host_names.h"
 #include "broker/internal_call.h"
+#include "broker/leader_read_index.h"
 #include "broker/member_addresses.h"
 #include "broker/orphan_recovery.h"
 #include "broker/peer_client.h"
 #include "broker/proto_time.h"
 #include "broker/pull_waiters.h"
+#include "broker/read_barrier.h"
 #include "broker/receive_waiters.h"
 #include "broker/registration/namesrv_registration.h"
 #include "broker/registration/namesrv_routes.h"
@@ -208,6 +210,8 @@ struct Broker::Parts {
   std::unique_ptr<TransactionChecker> transactions;
   std::unique_ptr<DeadLetterScheduler> dead_letters;
   std::unique_ptr<RetentionScheduler> retention;
+  std::unique_ptr<LeaderReadIndex> read_index;
+  std::unique_ptr<ReadBarrier> barrier;
   std::unique_ptr<store::LogMessageStore> store;
   std::unique_ptr<dledger::ReplicaHost> host;
   dledger::Ledger* replica = nullptr;  // the host's
@@ -395,6 +399,10 @@ void Broker::Parts::MakeServices() {
   router = std::make_unique<LeaderRouter>(routing, replica, &local, peers.get(), deps.clock,
                                           &timer_loop);
 
+  read_index = std::make_unique<LeaderReadIndex>(router.get(), store.get());
+  barrier = std::make_unique<ReadBarrier>(ReadBarrier::Options(), read_index.get(), deps.clock,
+                                          &timer_loop);
+
   MessagingDeps messaging_deps;
   messaging_deps.store = store.get();
   messaging_deps.waiting = &store->waiting();
@@ -405,6 +413,7 @@ void Broker::Parts::MakeServices() {
   messaging_deps.group = group.get();
   messaging_deps.waiters = waiters.get();
   messaging_deps.pull_waiters = pull_waiters.get();
+  messaging_deps.barrier = barrier.get();
   messaging_deps.addresses = addresses.get();
   messaging_deps.others = other_groups.get();
   messaging_deps.router = router.get();
@@ -421,6 +430,7 @@ void Broker::Parts::MakeServices() {
   admin_deps.dead_letters = &store->dead_letters();
   admin_deps.recovery = recovery.get();
   admin_deps.ledger = replica;
+  admin_deps.read_index = host->replica();
   admin_deps.clock = deps.clock;
   admin_deps.retention = &store->retention();
   admin_deps.clients = clients.get();
@@ -710,6 +720,7 @@ absl::Status Broker::Stop() {
   parts.router->Close();
   parts.waiters->Abandon(store::Refuse(store::Reason::kStopped, "this member is shutting down"));
   parts.pull_waiters->Close();
+  parts.barrier->Close();
   parts.group_members->SetLeading(false);
   parts.replies->Close();
   parts.peers->BreakOffReceives();

@@ -37,6 +37,9 @@ struct CallContext {
   // x-raftmq-delay-level: of what is sent; 0: none.
   int32_t delay_level = 0;
   std::string ack_level;  // x-raftmq-ack-level: of what is sent; "": the topic's
+  // x-raftmq-read, x-raftmq-min-applied-index: how fresh a read must be (ReadBarrier).
+  std::string read_level;
+  std::optional<LogIndex> min_applied;
 };
 
 template <typename Request, typename Response>

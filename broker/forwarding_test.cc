@@ -59,6 +59,7 @@ class FakeLocal final : public LocalLeader {
   void Execute(DeleteGroupCall* call) override { Do(call); }
   void Execute(MoveOffsetsCall* call) override { Do(call); }
   void Execute(TransferLeadershipCall* call) override { Do(call); }
+  void Execute(ReadIndexCall* call) override { Do(call); }
   void Execute(QueryRouteCall* call) override { Do(call); }
   void Execute(QueryAssignmentCall* call) override { Do(call); }
   void Execute(GetGroupCall* call) override { Do(call); }
@@ -104,6 +105,7 @@ class FakePeers final : public PeerClient {
   FORWARD(DeleteGroupCall)
   FORWARD(MoveOffsetsCall)
   FORWARD(TransferLeadershipCall)
+  FORWARD(ReadIndexCall)
   FORWARD(QueryRouteCall)
   FORWARD(QueryAssignmentCall)
   FORWARD(GetGroupCall)

@@ -16,6 +16,7 @@ class AdminBinding final : public GrpcBinding {
     Unary(&A::RequestGetMemberStatus, &S::GetMemberStatus);
     Unary(&A::RequestBootstrap, &S::Bootstrap);
     Unary(&A::RequestTransferLeadership, &S::TransferLeadership);
+    Unary(&A::RequestReadIndex, &S::ReadIndex);
     Unary(&A::RequestReportMember, &S::ReportMember);
     Unary(&A::RequestUpdateTopic, &S::UpdateTopic);
     Unary(&A::RequestDeleteTopic, &S::DeleteTopic);

@@ -68,6 +68,15 @@ void FillCallContext(const grpc::ServerContext& grpc, Clock* clock, CallContext*
       }
     } else if (name == "x-raftmq-ack-level") {
       context->ack_level = value;
+    } else if (name == "x-raftmq-read") {
+      context->read_level = value;
+    } else if (name == "x-raftmq-min-applied-index") {
+      int64_t index = -1;
+      // What is no number is no entry of any log: the barrier says so.
+      if (!absl::SimpleAtoi({value.data(), value.size()}, &index) || index < 0) {
+        index = std::numeric_limits<int64_t>::max();
+      }
+      context->min_applied = LogIndex(index);
     } else if (name == "x-raftmq-forwarded") {
       context->forwarded = value == "1";
     } else if (name == "x-raftmq-renewal") {

@@ -36,6 +36,7 @@ class LocalLeader {
   virtual void Execute(MoveOffsetsCall* call) = 0;
   virtual void Execute(RedriveDeadLettersCall* call) = 0;
   virtual void Execute(TransferLeadershipCall* call) = 0;
+  virtual void Execute(ReadIndexCall* call) = 0;
   // Reads, which any member carries out by itself while it knows enough.
   virtual void Execute(QueryRouteCall* call) = 0;
   virtual void Execute(QueryAssignmentCall* call) = 0;
@@ -118,6 +119,8 @@ class PeerClient {
                        RedriveDeadLettersCall* call, Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms,
                        TransferLeadershipCall* call, Done done) = 0;
+  virtual void Forward(const std::string& address, int64_t deadline_ms, ReadIndexCall* call,
+                       Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms, QueryRouteCall* call,
                        Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms, QueryAssignmentCall* call,

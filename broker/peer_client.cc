@@ -385,6 +385,7 @@ RAFTMQ_FORWARD(RedriveDeadLettersCall, adm::RedriveDeadLettersRequest,
                adm::RedriveDeadLettersResponse, admin, RedriveDeadLetters)
 RAFTMQ_FORWARD(TransferLeadershipCall, adm::TransferLeadershipRequest,
                adm::TransferLeadershipResponse, admin, TransferLeadership)
+RAFTMQ_FORWARD(ReadIndexCall, adm::ReadIndexRequest, adm::ReadIndexResponse, admin, ReadIndex)
 RAFTMQ_FORWARD(QueryRouteCall, v2::QueryRouteRequest, v2::QueryRouteResponse, messaging, QueryRoute)
 RAFTMQ_FORWARD(QueryAssignmentCall, v2::QueryAssignmentRequest, v2::QueryAssignmentResponse,
                messaging, QueryAssignment)

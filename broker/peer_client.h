@@ -61,6 +61,8 @@ class GrpcPeerClient final : public PeerClient {
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, TransferLeadershipCall* call,
                Done done) override;
+  void Forward(const std::string& address, int64_t deadline_ms, ReadIndexCall* call,
+               Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, QueryRouteCall* call,
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, QueryAssignmentCall* call,

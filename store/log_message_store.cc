@@ -247,6 +247,12 @@ void LogMessageStore::MoveOffsets(OffsetMoveRequest request, MoveCallback done) 
   MoveOffsetsProposal::Start(&parts_->context, std::move(request), std::move(done));
 }
 
+void LogMessageStore::WhenApplied(LogIndex index,
+                                  absl::AnyInvocable<void(const absl::Status&)> then) {
+  parts_->context.applied.WhenApplied(
+      index, [then = std::move(then)](const absl::Status& status) mutable { then(status); });
+}
+
 void LogMessageStore::LockQueues(QueueLockRequest request, LockCallback done) {
   LockQueuesProposal::Start(&parts_->context, std::move(request), std::move(done));
 }

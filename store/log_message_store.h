@@ -113,6 +113,11 @@ class LogMessageStore final : public MessageStore, public dledger::StateMachine 
   void BeginLeadership(Term term) override;
   void EndLeadership() override;
 
+  // Runs `then` once this member has applied the entry `index`, at once or on the apply thread;
+  // with an error if it stops before. For an index that is committed: others are kept until it
+  // stops.
+  void WhenApplied(LogIndex index, absl::AnyInvocable<void(const absl::Status&)> then);
+
   // Makes all that is applied durable and moves the marks. Any thread; waits for a running Apply.
   absl::Status Flush();
 

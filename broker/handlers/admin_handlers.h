@@ -16,6 +16,7 @@
 #include "broker/orphan_recovery.h"
 #include "broker/receive_waiters.h"
 #include "dledger/ledger.h"
+#include "dledger/read_index.h"
 #include "store/dead_letter_queues.h"
 #include "store/message_store.h"
 #include "store/retention.h"
@@ -31,6 +32,7 @@ struct AdminDeps {
   store::Retention* retention = nullptr;
   OrphanRecovery* recovery = nullptr;
   dledger::Ledger* ledger = nullptr;
+  dledger::ReadIndexSource* read_index = nullptr;
   Clock* clock = nullptr;
   ClientRegistry* clients = nullptr;
   GroupMembers* members = nullptr;
@@ -52,6 +54,7 @@ class AdminHandlers final : public AdminService {
   void GetMemberStatus(GetMemberStatusCall* call) override;
   void Bootstrap(BootstrapCall* call) override;
   void TransferLeadership(TransferLeadershipCall* call) override;
+  void ReadIndex(ReadIndexCall* call) override;
   void ReportMember(ReportMemberCall* call) override;
   void DumpState(DumpStateCall* call) override;
   void UpdateTopic(UpdateTopicCall* call) override;
@@ -89,6 +92,7 @@ class AdminHandlers final : public AdminService {
   void Execute(MoveOffsetsCall* call);
   void Execute(RedriveDeadLettersCall* call);
   void Execute(TransferLeadershipCall* call);
+  void Execute(ReadIndexCall* call);
 
  private:
   template <typename Call>

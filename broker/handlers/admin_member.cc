@@ -54,6 +54,16 @@ void AdminHandlers::Execute(TransferLeadershipCall* call) {
   });
 }
 
+void AdminHandlers::ReadIndex(ReadIndexCall* call) { deps_.router->Route(call); }
+
+void AdminHandlers::Execute(ReadIndexCall* call) {
+  deps_.read_index->ReadIndex([this, call](const absl::StatusOr<LogIndex>& index) {
+    if (!index.ok()) return EndOrReroute(call, index.status());
+    call->response()->set_index(index->value());
+    call->Finish();
+  });
+}
+
 void AdminHandlers::DumpState(DumpStateCall* call) {
   deps_.reads->Post([this, call] {
     const absl::StatusOr<std::string> dump = deps_.store->DumpState();

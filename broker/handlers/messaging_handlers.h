@@ -23,6 +23,7 @@
 #include "broker/messaging_service.h"
 #include "broker/other_groups.h"
 #include "broker/pull_waiters.h"
+#include "broker/read_barrier.h"
 #include "broker/receive_waiters.h"
 #include "broker/renewals.h"
 #include "broker/validation.h"
@@ -54,6 +55,7 @@ struct MessagingDeps {
   GroupView* group = nullptr;
   ReceiveWaiters* waiters = nullptr;
   PullWaiters* pull_waiters = nullptr;
+  ReadBarrier* barrier = nullptr;
   MemberAddresses* addresses = nullptr;
   OtherGroups* others = nullptr;  // null: there is no NameServer
   LeaderRouter* router = nullptr;
@@ -134,6 +136,8 @@ class MessagingHandlers final : public MessagingService {
   void ParkPull(const std::shared_ptr<OpenPull>& pull);
   void FinishPull(const OpenPull& pull,
                   absl::StatusOr<std::vector<v2::PullMessageResponse>> messages) const;
+  void WhenFresh(const CallContext& context, ReadBarrier::Done then) const;
+  void QueryOffsetHere(QueryOffsetCall* call);
   void QueryOffsetByTime(QueryOffsetCall* call);
   bool IsOrderly(const std::string& group) const;
 

@@ -4,12 +4,16 @@
 namespace raftmq::broker {
 namespace {
 
+constexpr char kAppliedIndex[] = "x-raftmq-applied-index";
+
 absl::Status CheckGroupAndQueue(const v2::Resource& group, const v2::MessageQueue& queue) {
   RAFTMQ_RETURN_IF_ERROR(CheckGroup(group));
   return CheckTopic(queue.topic());
 }
 
-void FinishOffset(QueryOffsetCall* call, QueueOffset offset) {
+// `applied` was read after what is answered: whoever asks for it sees no less.
+void FinishOffset(QueryOffsetCall* call, QueueOffset offset, LogIndex applied) {
+  call->AddHeader(kAppliedIndex, StrCat(applied));
   SetOk(call->response()->mutable_status());
   call->response()->set_offset(offset.value());
   call->Finish();
@@ -38,8 +42,22 @@ void MessagingHandlers::Execute(UpdateOffsetCall* call) {
                             });
 }
 
+// Most calls don't ask, and wait for nothing.
+void MessagingHandlers::WhenFresh(const CallContext& context, ReadBarrier::Done then) const {
+  if (!ReadBarrier::IsAskedFor(context)) return then(absl::OkStatus());
+  deps_.barrier->Await(context, [this, then = std::move(then)](const absl::Status& fresh) mutable {
+    deps_.reads->Post([then = std::move(then), fresh]() mutable { then(fresh); });
+  });
+}
+
+// The leader's answer, or this member's if the caller says how fresh that must be.
 void MessagingHandlers::GetOffset(GetOffsetCall* call) {
-  if (HasClientId(call)) deps_.router->Route(call);
+  if (!HasClientId(call)) return;
+  if (!ReadBarrier::IsAskedFor(call->context())) return deps_.router->Route(call);
+  WhenFresh(call->context(), [this, call](const absl::Status& fresh) {
+    if (!fresh.ok()) return FinishWithError(call, fresh);
+    Execute(call);
+  });
 }
 
 void MessagingHandlers::Execute(GetOffsetCall* call) {
@@ -52,6 +70,7 @@ void MessagingHandlers::Execute(GetOffsetCall* call) {
       deps_.store->CommitOffset(request.group().name(), request.message_queue().topic().name(),
                                 QueueId(request.message_queue().id()));
   if (!offset.ok()) return FinishWithError(call, offset.status());
+  call->AddHeader(kAppliedIndex, StrCat(deps_.store->AppliedIndex()));
   SetOk(call->response()->mutable_status());
   call->response()->set_offset(offset->value());
   call->Finish();
@@ -59,10 +78,18 @@ void MessagingHandlers::Execute(GetOffsetCall* call) {
 
 void MessagingHandlers::QueryOffset(QueryOffsetCall* call) {
   if (!HasClientId(call)) return;
-  const v2::QueryOffsetRequest& request = call->request();
-  if (const absl::Status status = CheckTopic(request.message_queue().topic()); !status.ok()) {
+  if (const absl::Status status = CheckTopic(call->request().message_queue().topic());
+      !status.ok()) {
     return FinishWithError(call, status);
   }
+  WhenFresh(call->context(), [this, call](const absl::Status& fresh) {
+    if (!fresh.ok()) return FinishWithError(call, fresh);
+    QueryOffsetHere(call);
+  });
+}
+
+void MessagingHandlers::QueryOffsetHere(QueryOffsetCall* call) {
+  const v2::QueryOffsetRequest& request = call->request();
   if (request.query_offset_policy() == v2::TIMESTAMP) {
     // Reads messages' store times from the disk.
     deps_.reads->Post([this, call] { QueryOffsetByTime(call); });
@@ -71,7 +98,8 @@ void MessagingHandlers::QueryOffset(QueryOffsetCall* call) {
   const auto range = deps_.store->Range(request.message_queue().topic().name(),
                                         QueueId(request.message_queue().id()));
   if (!range.ok()) return FinishWithError(call, range.status());
-  FinishOffset(call, request.query_offset_policy() == v2::BEGINNING ? range->min : range->max);
+  FinishOffset(call, request.query_offset_policy() == v2::BEGINNING ? range->min : range->max,
+               deps_.store->AppliedIndex());
 }
 
 void MessagingHandlers::QueryOffsetByTime(QueryOffsetCall* call) {
@@ -80,7 +108,7 @@ void MessagingHandlers::QueryOffsetByTime(QueryOffsetCall* call) {
       request.message_queue().topic().name(), QueueId(request.message_queue().id()),
       ToMillis(request.timestamp()));
   if (!found.ok()) return FinishWithError(call, found.status());
-  FinishOffset(call, *found);
+  FinishOffset(call, *found, deps_.store->AppliedIndex());
 }
 
 }  // namespace raftmq::broker

@@ -60,7 +60,10 @@ void MessagingHandlers::PullMessage(PullMessageCall* call) {
   pull->filter = *std::move(filter);
   pull->offset = QueueOffset(request.offset());
   pull->until_ms = until_ms;
-  deps_.reads->Post([this, pull] { Pull(pull); });
+  WhenFresh(call->context(), [this, pull](const absl::Status& fresh) {
+    if (!fresh.ok()) return FinishPull(*pull, fresh);
+    deps_.reads->Post([this, pull] { Pull(pull); });
+  });
 }
 
 void MessagingHandlers::Pull(const std::shared_ptr<OpenPull>& pull) {
