@@ -29,6 +29,7 @@ using ResolveTransactionCall =
 using CheckTransactionCall = Unary<adm::CheckTransactionRequest, adm::CheckTransactionResponse>;
 using RecoverTransactionCall =
     Unary<adm::RecoverTransactionRequest, adm::RecoverTransactionResponse>;
+using UnsubscribeLiteCall = Unary<adm::UnsubscribeLiteRequest, adm::UnsubscribeLiteResponse>;
 using UpdateGroupCall = Unary<adm::UpdateGroupRequest, adm::UpdateGroupResponse>;
 using DeleteGroupCall = Unary<adm::DeleteGroupRequest, adm::DeleteGroupResponse>;
 using GetGroupCall = Unary<adm::GetGroupRequest, adm::GetGroupResponse>;
@@ -63,6 +64,7 @@ class AdminService {
   virtual void ResolveTransaction(ResolveTransactionCall* call) = 0;
   virtual void CheckTransaction(CheckTransactionCall* call) = 0;
   virtual void RecoverTransaction(RecoverTransactionCall* call) = 0;
+  virtual void UnsubscribeLite(UnsubscribeLiteCall* call) = 0;
   virtual void UpdateGroup(UpdateGroupCall* call) = 0;
   virtual void DeleteGroup(DeleteGroupCall* call) = 0;
   virtual void GetGroup(GetGroupCall* call) = 0;

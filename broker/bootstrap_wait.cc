@@ -52,6 +52,7 @@ class BootstrapService final : public AdminService {
   void ResolveTransaction(ResolveTransactionCall* call) override { NotYet(call); }
   void CheckTransaction(CheckTransactionCall* call) override { NotYet(call); }
   void RecoverTransaction(RecoverTransactionCall* call) override { NotYet(call); }
+  void UnsubscribeLite(UnsubscribeLiteCall* call) override { NotYet(call); }
   void UpdateGroup(UpdateGroupCall* call) override { NotYet(call); }
   void DeleteGroup(DeleteGroupCall* call) override { NotYet(call); }
   void GetGroup(GetGroupCall* call) override { NotYet(call); }

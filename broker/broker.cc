@@ -26,6 +26,8 @@
 #include "broker/host_names.h"
 #include "broker/internal_call.h"
 #include "broker/leader_read_index.h"
+#include "broker/lite_notices.h"
+#include "broker/lite_scheduler.h"
 #include "broker/member_addresses.h"
 #include "broker/orphan_recovery.h"
 #include "broker/peer_client.h"
@@ -212,6 +214,7 @@ struct Broker::Parts {
   std::unique_ptr<RetentionScheduler> retention;
   std::unique_ptr<LeaderReadIndex> read_index;
   std::unique_ptr<ReadBarrier> barrier;
+  std::unique_ptr<LiteScheduler> lite_topics;
   std::unique_ptr<store::LogMessageStore> store;
   std::unique_ptr<dledger::ReplicaHost> host;
   dledger::Ledger* replica = nullptr;  // the host's
@@ -226,6 +229,7 @@ struct Broker::Parts {
   std::unique_ptr<NamesrvRoutes> other_groups;
   std::unique_ptr<Renewals> renewals;
   std::unique_ptr<OrphanRecovery> recovery;
+  std::unique_ptr<LiteNotices> lite_notices;
   std::unique_ptr<ArrivalFork> arrivals;
   LocalLeaderHandlers local;
   std::unique_ptr<LeaderRouter> router;
@@ -304,6 +308,8 @@ absl::Status Broker::Parts::OpenStore() {
   options.max_pending_timers = config.maxPendingTimers;
   options.transaction_timeout_ms = config.transactionTimeOut;
   options.max_pending_transactions = config.maxPendingTransactions;
+  options.max_lite_topics = config.maxLmqConsumeQueueNum;
+  options.max_lite_subscriptions = config.maxLiteSubscriptionCount;
   RAFTMQ_ASSIGN_OR_RETURN(store, store::LogMessageStore::Open(std::move(options), deps.fs,
                                                               deps.clock, &read_loop, &flush_loop));
   return absl::OkStatus();
@@ -335,6 +341,12 @@ absl::Status Broker::Parts::OpenReplica() {
 
 void Broker::Parts::MakeSchedulers() {
   recovery = std::make_unique<OrphanRecovery>(clients.get(), replica, peers.get(), deps.clock);
+  lite_notices = std::make_unique<LiteNotices>(clients.get(), replica, peers.get(), deps.clock);
+  LiteScheduler::Options lite_options;
+  lite_options.client_expire_ms = config.clientExpireMillis;
+  lite_topics = std::make_unique<LiteScheduler>(
+      lite_options, &store->lite_topics(), deps.clock, &timer_loop,
+      [this](const std::string& client_id) { return clients->IsAlive(client_id); });
   TimerScheduler::Options timer_options;
   timer_options.max_per_second = config.timerMaxDeliveriesPerSecond;
   timers =
@@ -368,7 +380,7 @@ void Broker::Parts::MakeServices() {
   group_members =
       std::make_unique<GroupMembers>(GroupMembers::Options(), clients.get(), deps.clock);
   waiters = std::make_unique<ReceiveWaiters>(ReceiveWaiters::Options(), store.get(), deps.clock,
-                                             &timer_loop);
+                                             &timer_loop, &store->lite_topics());
   pull_waiters =
       std::make_unique<PullWaiters>(PullWaiters::Options(), store.get(), deps.clock, &timer_loop);
   MemberAddressesOptions where;
@@ -407,6 +419,8 @@ void Broker::Parts::MakeServices() {
   messaging_deps.store = store.get();
   messaging_deps.waiting = &store->waiting();
   messaging_deps.dead_letters = &store->dead_letters();
+  messaging_deps.lite_topics = &store->lite_topics();
+  messaging_deps.lite_notices = lite_notices.get();
   messaging_deps.ledger = replica;
   messaging_deps.clock = deps.clock;
   messaging_deps.clients = clients.get();
@@ -428,6 +442,8 @@ void Broker::Parts::MakeServices() {
   admin_deps.store = store.get();
   admin_deps.waiting = &store->waiting();
   admin_deps.dead_letters = &store->dead_letters();
+  admin_deps.lite_topics = &store->lite_topics();
+  admin_deps.lite_notices = lite_notices.get();
   admin_deps.recovery = recovery.get();
   admin_deps.ledger = replica;
   admin_deps.read_index = host->replica();
@@ -521,6 +537,7 @@ void Broker::Parts::OnStatus() {
   transactions->SetLeading(leads);
   dead_letters->SetLeading(leads);
   retention->SetLeading(leads);
+  lite_topics->SetLeading(leads);
   group_members->SetLeading(leads);
   if (leads_changed) hand_over_ms = deps.clock->MonotonicMillis();
   addresses->View(*status, group->Serving(*status));  // begins to resolve new members' host names

@@ -269,6 +269,12 @@ std::vector<Setting> MakeSettings() {
       Number("maxPendingTransactions", &C::maxPendingTransactions, 1, 100'000'000,
              "transactions that may be open; above it half messages are refused with "
              "TOO_MANY_REQUESTS"),
+      Number("maxLmqConsumeQueueNum", &C::maxLmqConsumeQueueNum, 0, 10'000'000,
+             "lite topics that there may be; above it a message for a new one is refused with "
+             "LITE_TOPIC_QUOTA_EXCEEDED"),
+      Number("maxLiteSubscriptionCount", &C::maxLiteSubscriptionCount, 0, 100'000'000,
+             "subscriptions of all clients to lite topics; above it they are refused with "
+             "LITE_SUBSCRIPTION_QUOTA_EXCEEDED"),
       Number("fileReservedTime", &C::fileReservedTime, 0, 24 * 36'500,
              "hours that messages are kept at least; older ones expire, in whole segments; 0: for "
              "ever"),

@@ -73,9 +73,11 @@ struct BrokerConfig {
   int64_t transactionCheckInterval = 30'000;
   int64_t transactionCheckMax = 15;
   int64_t maxPendingTransactions = 100'000;
-  int64_t fileReservedTime = 72;      // hours; 0: for ever
-  std::vector<int> deleteWhen = {4};  // hours of the day in which age counts
-  int64_t commitLogMaxBytes = 0;      // 0: no bound
+  int64_t maxLmqConsumeQueueNum = 20'000;      // lite topics
+  int64_t maxLiteSubscriptionCount = 100'000;  // of all clients to lite topics
+  int64_t fileReservedTime = 72;               // hours; 0: for ever
+  std::vector<int> deleteWhen = {4};           // hours of the day in which age counts
+  int64_t commitLogMaxBytes = 0;               // 0: no bound
 
   int64_t heartBeatTimeIntervalMs = 60;
   int64_t electionTimeoutMinMs = 250;

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "broker/proto_time.h"
 #include "broker/validation.h"
+#include "store/names.h"
 #include "store/reason.h"
 
 namespace raftmq::broker {
@@ -68,8 +69,9 @@ void CompleteSubscription(ClientLanguage language, const SettingsDefaults& defau
   SetDuration(defaults.long_polling_ms, subscription->mutable_long_polling_timeout());
   if (settings->client_type() == v2::LITE_PUSH_CONSUMER ||
       settings->client_type() == v2::LITE_SIMPLE_CONSUMER) {
-    subscription->set_lite_subscription_quota(defaults.lite_subscription_quota);
-    subscription->set_max_lite_topic_size(defaults.max_lite_topic_size);
+    // Python clients take no Settings in which one is 0.
+    subscription->set_lite_subscription_quota(std::max(1, config.lite_client_quota));
+    subscription->set_max_lite_topic_size(static_cast<int32_t>(store::kMaxLiteTopicLength));
   }
 }
 

@@ -22,8 +22,6 @@ struct SettingsDefaults {
   int32_t receive_batch_size = 32;
   int64_t long_polling_ms = 20'000;
   int32_t retry_max_times = 16;  // of a group that does not exist yet
-  int32_t lite_subscription_quota = 2'000;
-  int32_t max_lite_topic_size = 64;
 };
 
 // Settings must say whether they are a producer's or a consumer's, with legal names.

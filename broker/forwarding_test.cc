@@ -58,6 +58,7 @@ class FakeLocal final : public LocalLeader {
   void Execute(UpdateGroupCall* call) override { Do(call); }
   void Execute(DeleteGroupCall* call) override { Do(call); }
   void Execute(MoveOffsetsCall* call) override { Do(call); }
+  void Execute(SyncLiteSubscriptionCall* call) override { Do(call); }
   void Execute(TransferLeadershipCall* call) override { Do(call); }
   void Execute(ReadIndexCall* call) override { Do(call); }
   void Execute(QueryRouteCall* call) override { Do(call); }
@@ -95,6 +96,8 @@ class FakePeers final : public PeerClient {
   FORWARD(RecallMessageCall)
   FORWARD(ForwardToDeadLetterCall)
   FORWARD(RedriveDeadLettersCall)
+  FORWARD(SyncLiteSubscriptionCall)
+  FORWARD(UnsubscribeLiteCall)
   FORWARD(ListTransactionsCall)
   FORWARD(ResolveTransactionCall)
   FORWARD(CheckTransactionCall)

@@ -27,6 +27,7 @@ class AdminBinding final : public GrpcBinding {
     Unary(&A::RequestResolveTransaction, &S::ResolveTransaction);
     Unary(&A::RequestCheckTransaction, &S::CheckTransaction);
     Unary(&A::RequestRecoverTransaction, &S::RecoverTransaction);
+    Unary(&A::RequestUnsubscribeLite, &S::UnsubscribeLite);
     Unary(&A::RequestUpdateGroup, &S::UpdateGroup);
     Unary(&A::RequestDeleteGroup, &S::DeleteGroup);
     Unary(&A::RequestGetGroup, &S::GetGroup);

@@ -26,6 +26,7 @@ class LocalLeader {
   virtual void Execute(EndTransactionCall* call) = 0;
   virtual void Execute(RecallMessageCall* call) = 0;
   virtual void Execute(ForwardToDeadLetterCall* call) = 0;
+  virtual void Execute(SyncLiteSubscriptionCall* call) = 0;
   virtual void Execute(ListTransactionsCall* call) = 0;
   virtual void Execute(ResolveTransactionCall* call) = 0;
   virtual void Execute(CheckTransactionCall* call) = 0;
@@ -96,6 +97,11 @@ class PeerClient {
                        Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms,
                        ForwardToDeadLetterCall* call, Done done) = 0;
+  virtual void Forward(const std::string& address, int64_t deadline_ms,
+                       SyncLiteSubscriptionCall* call, Done done) = 0;
+  // To any member: it is that member's clients that are told.
+  virtual void Forward(const std::string& address, int64_t deadline_ms, UnsubscribeLiteCall* call,
+                       Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms, ListTransactionsCall* call,
                        Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms,

@@ -6,10 +6,12 @@
 
 #include "absl/strings/numbers.h"
 #include "base/strings.h"
+#include "broker/lite_handle.h"
 #include "broker/proto_time.h"
 #include "broker/validation.h"
 #include "glog/logging.h"
 #include "store/message_properties.h"
+#include "store/names.h"
 
 namespace raftmq::broker {
 namespace {
@@ -55,7 +57,9 @@ void FillTyped(const store::RecordView& record, v2::SystemProperties* system) {
   std::string_view origin_topic, origin_id;
   if (properties.Find(property::kDlqOriginTopic, &origin_topic) &&
       properties.Find(property::kDlqOriginMessageId, &origin_id)) {
-    system->mutable_dead_letter_queue()->set_topic(std::string(origin_topic));
+    const std::string_view parent = store::ParentOfLite(origin_topic);
+    system->mutable_dead_letter_queue()->set_topic(
+        std::string(parent.empty() ? origin_topic : parent));
     system->mutable_dead_letter_queue()->set_message_id(std::string(origin_id));
   }
 }
@@ -73,6 +77,11 @@ void FillFromRecord(const store::RecordView& record, v2::Message* message) {
 
   v2::SystemProperties* system = message->mutable_system_properties();
   FillTyped(record, system);
+  if (store::IsLiteTopic(record.topic)) {
+    message->mutable_topic()->set_name(std::string(store::ParentOfLite(record.topic)));
+    system->set_lite_topic(std::string(store::LiteTopicOf(record.topic)));
+    system->set_message_type(v2::LITE);
+  }
   system->mutable_body_digest()->set_type(v2::MD5);
   system->mutable_body_digest()->set_checksum(Md5UpperHex(record.body));
   system->set_body_encoding((record.sys_flag & store::sys_flag::kCompressed) != 0 ? v2::GZIP
@@ -142,6 +151,10 @@ store::NewMessage ToNewMessage(const v2::Message& message, const CallContext& co
   result.body = message.body();
   result.body_gzip = system.body_encoding() == v2::GZIP;
   result.type = MessageTypeOf(message);
+  if (result.type == store::TopicType::kLite) {
+    result.topic = store::LiteTopicName(message.topic().name(), system.lite_topic());
+    result.queue.reset();  // it has one
+  }
   if (system.has_priority()) result.priority = system.priority();
   if (result.type == store::TopicType::kDelay) {
     result.deliver_ms = ToMillis(system.delivery_timestamp());
@@ -167,7 +180,9 @@ absl::Status ToMessage(const store::Delivery& delivery, v2::Message* message) {
   RAFTMQ_ASSIGN_OR_RETURN(const store::RecordView view, store::ParseRecord(delivery.record));
   FillFromRecord(view, message);
   v2::SystemProperties* system = message->mutable_system_properties();
-  system->set_receipt_handle(delivery.receipt_handle);
+  system->set_receipt_handle(system->has_lite_topic()
+                                 ? LiteHandle(delivery.receipt_handle, system->lite_topic())
+                                 : delivery.receipt_handle);
   system->set_delivery_attempt(delivery.attempt);
   SetDuration(delivery.invisible_ms, system->mutable_invisible_duration());
   return absl::OkStatus();

@@ -363,6 +363,10 @@ RAFTMQ_FORWARD(RecallMessageCall, v2::RecallMessageRequest, v2::RecallMessageRes
 RAFTMQ_FORWARD(ForwardToDeadLetterCall, v2::ForwardMessageToDeadLetterQueueRequest,
                v2::ForwardMessageToDeadLetterQueueResponse, messaging,
                ForwardMessageToDeadLetterQueue)
+RAFTMQ_FORWARD(SyncLiteSubscriptionCall, v2::SyncLiteSubscriptionRequest,
+               v2::SyncLiteSubscriptionResponse, messaging, SyncLiteSubscription)
+RAFTMQ_FORWARD(UnsubscribeLiteCall, adm::UnsubscribeLiteRequest, adm::UnsubscribeLiteResponse,
+               admin, UnsubscribeLite)
 RAFTMQ_FORWARD(ListTransactionsCall, adm::ListTransactionsRequest, adm::ListTransactionsResponse,
                admin, ListTransactions)
 RAFTMQ_FORWARD(ResolveTransactionCall, adm::ResolveTransactionRequest,

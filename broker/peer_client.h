@@ -41,6 +41,10 @@ class GrpcPeerClient final : public PeerClient {
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, RecallMessageCall* call,
                Done done) override;
+  void Forward(const std::string& address, int64_t deadline_ms, SyncLiteSubscriptionCall* call,
+               Done done) override;
+  void Forward(const std::string& address, int64_t deadline_ms, UnsubscribeLiteCall* call,
+               Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, ListTransactionsCall* call,
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, ResolveTransactionCall* call,

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "glog/logging.h"
+#include "store/names.h"
 #include "store/sql_filter.h"
 
 namespace raftmq::broker {
@@ -14,8 +15,12 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 }  // namespace
 
 ReceiveWaiters::ReceiveWaiters(Options options, store::MessageStore* store, Clock* clock,
-                               TaskRunner* timer)
-    : options_(options), store_(store), clock_(clock), timer_(timer) {}
+                               TaskRunner* timer, store::LiteTopics* lite_topics)
+    : options_(options), store_(store), clock_(clock), timer_(timer), lite_topics_(lite_topics) {}
+
+std::string ReceiveWaiters::LitePlace(const std::string& topic, const std::string& client_id) {
+  return StrCat(topic, "$", client_id);  // no topic's name has a '$'
+}
 
 ReceiveWaiters::WaiterId ReceiveWaiters::NewId() {
   absl::MutexLock lock(&mutex_);
@@ -29,6 +34,7 @@ void ReceiveWaiters::Receive(WaiterId id, store::ReceiveRequest request, int64_t
   waiter->id = id;
   waiter->key = Key{request.group, request.queue, request.filter.tags,
                     request.filter.sql == nullptr ? "" : request.filter.sql->text()};
+  waiter->topic = request.lite ? LitePlace(request.topic, request.client_id) : request.topic;
   waiter->request = std::move(request);
   waiter->until_ms = until_ms;
   waiter->done = std::move(done);
@@ -53,7 +59,7 @@ absl::Status ReceiveWaiters::Admit(const WaiterPtr& waiter) {
                                 " receives, which is its bound: try again later"));
   }
   waiters_.emplace(waiter->id, waiter);
-  std::unique_ptr<Topic>& topic = topics_[waiter->request.topic];
+  std::unique_ptr<Topic>& topic = topics_[waiter->topic];
   if (topic == nullptr) topic = std::make_unique<Topic>();
   ++topic->users;
   waiter->seen_events = topic->events;
@@ -76,7 +82,7 @@ void ReceiveWaiters::OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveRes
     // There may be more for the next in line; or what this one was woken for is still there, since
     // the store failed it.
     if (next == Next::kDone && (!result.ok() || !result->deliveries.empty())) {
-      Topic* topic = topics_.find(waiter->request.topic)->second.get();
+      Topic* topic = topics_.find(waiter->topic)->second.get();
       const auto line = topic->lines.find(waiter->key);
       if (line != topic->lines.end()) successor = TakeFirst(topic, &line->second);
     }
@@ -91,7 +97,7 @@ ReceiveWaiters::Next ReceiveWaiters::Decide(const WaiterPtr& waiter,
                                             const absl::StatusOr<store::ReceiveResult>& result) {
   if (!result.ok() || !result->deliveries.empty() || waiter->cancelled) return Next::kDone;
   if (clock_->MonotonicMillis() >= waiter->until_ms) return Next::kDone;
-  const Topic& topic = *topics_.find(waiter->request.topic)->second;
+  const Topic& topic = *topics_.find(waiter->topic)->second;
   if (topic.events != waiter->seen_events) {
     // Something arrived while the store was being asked.
     waiter->seen_events = topic.events;
@@ -102,19 +108,19 @@ ReceiveWaiters::Next ReceiveWaiters::Decide(const WaiterPtr& waiter,
 }
 
 void ReceiveWaiters::Park(const WaiterPtr& waiter, const std::optional<int64_t>& visible_in_ms) {
-  Line& line = topics_.find(waiter->request.topic)->second->lines[waiter->key];
+  Line& line = topics_.find(waiter->topic)->second->lines[waiter->key];
   waiter->parked = true;
   waiter->place = line.insert(line.end(), waiter);
   deadlines_.emplace(waiter->until_ms, waiter->id);
   if (visible_in_ms.has_value()) {
-    WakeAt(waiter->request.topic, waiter->request.group,
+    WakeAt(waiter->topic, waiter->request.group,
            clock_->MonotonicMillis() + std::max<int64_t>(*visible_in_ms, 1));
   }
   ArmTimer();
 }
 
 void ReceiveWaiters::Unpark(const WaiterPtr& waiter) {
-  Topic& topic = *topics_.find(waiter->request.topic)->second;
+  Topic& topic = *topics_.find(waiter->topic)->second;
   const auto line = topic.lines.find(waiter->key);
   line->second.erase(waiter->place);
   if (line->second.empty()) topic.lines.erase(line);
@@ -125,7 +131,7 @@ void ReceiveWaiters::Unpark(const WaiterPtr& waiter) {
 void ReceiveWaiters::Forget(const WaiterPtr& waiter) {
   if (waiter->parked) Unpark(waiter);
   waiters_.erase(waiter->id);
-  const auto topic = topics_.find(waiter->request.topic);
+  const auto topic = topics_.find(waiter->topic);
   if (--topic->second->users == 0) topics_.erase(topic);
 }
 
@@ -152,33 +158,48 @@ std::vector<ReceiveWaiters::WaiterPtr> ReceiveWaiters::TakeFirsts(Topic* topic,
 }
 
 void ReceiveWaiters::OnArrival(const std::string& topic, QueueId queue, QueueOffset) {
+  if (!store::IsLiteTopic(topic)) return WakeAll(topic, nullptr, &queue);
+  if (lite_topics_ == nullptr || waiting() == 0) return;
+  const std::string parent(store::ParentOfLite(topic));
+  for (const std::string& client_id : lite_topics_->SubscribersOf(topic, "")) {
+    WakeAll(LitePlace(parent, client_id), nullptr, nullptr);
+  }
+}
+
+void ReceiveWaiters::WakeAll(const std::string& place, const std::string* group,
+                             const QueueId* queue) {
   std::vector<WaiterPtr> woken;
   {
     absl::MutexLock lock(&mutex_);
-    const auto it = topics_.find(topic);
+    const auto it = topics_.find(place);
     if (it == topics_.end()) return;
     ++it->second->events;
-    woken = TakeFirsts(it->second.get(), nullptr, &queue);
+    woken = TakeFirsts(it->second.get(), group, queue);
   }
   for (WaiterPtr& waiter : woken) Ask(std::move(waiter));
 }
 
+void ReceiveWaiters::OnSubscribed(const std::string& group, const std::string& topic,
+                                  const std::string& client_id) {
+  WakeAll(LitePlace(topic, client_id), &group, nullptr);
+}
+
 void ReceiveWaiters::OnReleased(const std::string& group, const std::string& topic,
                                 int64_t delay_ms) {
-  std::vector<WaiterPtr> woken;
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto it = topics_.find(topic);
-    if (it == topics_.end()) return;
-    if (delay_ms > 0) {
-      WakeAt(topic, group, clock_->MonotonicMillis() + delay_ms);
-      ArmTimer();
-      return;
-    }
-    ++it->second->events;
-    woken = TakeFirsts(it->second.get(), &group, nullptr);
+  if (!store::IsLiteTopic(topic)) return Release(group, topic, delay_ms);
+  if (lite_topics_ == nullptr || waiting() == 0) return;
+  const std::string parent(store::ParentOfLite(topic));
+  for (const std::string& client_id : lite_topics_->SubscribersOf(topic, group)) {
+    Release(group, LitePlace(parent, client_id), delay_ms);
   }
-  for (WaiterPtr& waiter : woken) Ask(std::move(waiter));
+}
+
+void ReceiveWaiters::Release(const std::string& group, const std::string& place, int64_t delay_ms) {
+  if (delay_ms <= 0) return WakeAll(place, &group, nullptr);
+  absl::MutexLock lock(&mutex_);
+  if (!topics_.contains(place)) return;
+  WakeAt(place, group, clock_->MonotonicMillis() + delay_ms);
+  ArmTimer();
 }
 
 void ReceiveWaiters::Cancel(WaiterId id) {
@@ -255,7 +276,7 @@ void ReceiveWaiters::OnTimer(uint64_t generation) {
     ArmTimer();
   }
   for (const WaiterPtr& waiter : ended) waiter->done(store::ReceiveResult());
-  for (const auto& [topic, group] : released) OnReleased(group, topic, 0);
+  for (const auto& [place, group] : released) WakeAll(place, &group, nullptr);
 }
 
 size_t ReceiveWaiters::waiting() const {

@@ -6,6 +6,9 @@
 // first of each line, and one that was given messages wakes the next, so that one message does not
 // wake a thousand consumers.
 //
+// A receive from lite topics waits for those that its client has subscribed to: whom an arrival is
+// for is asked of the store. What one client waits for is a topic of its own here.
+//
 // Thread-safe. `done` callbacks run on a thread of the store, of the timer, or of whoever cancels;
 // they must not block. Parks where the leader is: on a loss of leadership Abandon ends the waits.
 #pragma once
@@ -27,6 +30,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/task_runner.h"
+#include "store/lite_topics.h"
 #include "store/message_store.h"
 
 namespace raftmq::broker {
@@ -40,7 +44,9 @@ class ReceiveWaiters final : public store::ArrivalListener {
   using WaiterId = uint64_t;
 
   // All outlive it, and nothing calls it any more when it is destroyed.
-  ReceiveWaiters(Options options, store::MessageStore* store, Clock* clock, TaskRunner* timer);
+  // `lite_topics` may be null where there are none.
+  ReceiveWaiters(Options options, store::MessageStore* store, Clock* clock, TaskRunner* timer,
+                 store::LiteTopics* lite_topics = nullptr);
 
   // A name for the next Receive, so that it can be cancelled from its very beginning. Each is used.
   WaiterId NewId();
@@ -58,7 +64,12 @@ class ReceiveWaiters final : public store::ArrivalListener {
 
   // Messages of `group` on `topic` become visible in `delay_ms` though none arrived: an ack let the
   // next of a message group through, or a lease was given up.
+  // `topic`: as it is stored, a lite topic's own name.
   void OnReleased(const std::string& group, const std::string& topic, int64_t delay_ms);
+
+  // The client subscribed to lite topics of `topic`, in which there may be messages.
+  void OnSubscribed(const std::string& group, const std::string& topic,
+                    const std::string& client_id);
 
   void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) override;
 
@@ -76,6 +87,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
   struct Waiter {
     WaiterId id = 0;
     store::ReceiveRequest request;
+    std::string topic;  // where it waits, in topics_
     Key key;
     int64_t until_ms = 0;
     Done done;
@@ -92,6 +104,10 @@ class ReceiveWaiters final : public store::ArrivalListener {
     std::map<Key, Line> lines;
   };
 
+  // Where a receive from lite topics waits.
+  static std::string LitePlace(const std::string& topic, const std::string& client_id);
+  void WakeAll(const std::string& place, const std::string* group, const QueueId* queue);
+  void Release(const std::string& group, const std::string& place, int64_t delay_ms);
   absl::Status Admit(const WaiterPtr& waiter);
   void Ask(WaiterPtr waiter);
   void OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveResult> result);
@@ -116,6 +132,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
   store::MessageStore* const store_;
   Clock* const clock_;
   TaskRunner* const timer_;
+  store::LiteTopics* const lite_topics_;
 
   mutable absl::Mutex mutex_;
   WaiterId next_id_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -7,7 +7,9 @@
 
 #include "base/testing/fake_clock.h"
 #include "base/testing/manual_task_runner.h"
+#include "broker/testing/fake_lite_topics.h"
 #include "broker/testing/fake_store.h"
+#include "store/names.h"
 
 namespace raftmq::broker {
 namespace {
@@ -216,6 +218,52 @@ TEST_F(ReceiveWaitersTest, AnErrorOfTheStoreIsPassedOn) {
   store_.Answer(store::Refuse(store::Reason::kGroupNotFound, "g"));
   EXPECT_EQ(store::ReasonOf(outcome->status), store::Reason::kGroupNotFound);
   EXPECT_EQ(waiters_.waiting(), 0);
+}
+
+// From lite topics: who waits is known by its client, and whom an arrival is for by the store.
+class LiteWaitersTest : public testing::Test {
+ protected:
+  void Start(const std::string& client_id) {
+    store::ReceiveRequest request;
+    request.group = "g";
+    request.topic = "sessions";
+    request.lite = true;
+    request.client_id = client_id;
+    waiters_.Receive(waiters_.NewId(), request, clock_.MonotonicMillis() + 60'000,
+                     [](const absl::StatusOr<store::ReceiveResult>&) {});
+    store_.AnswerEmpty();
+  }
+
+  FakeClock clock_;
+  ManualTaskRunner timer_{&clock_};
+  FakeStore store_;
+  FakeLiteTopics lite_topics_;
+  ReceiveWaiters waiters_{ReceiveWaiters::Options(), &store_, &clock_, &timer_, &lite_topics_};
+  const std::string a_ = store::LiteTopicName("sessions", "a");
+};
+
+TEST_F(LiteWaitersTest, AnArrivalWakesThoseThatSubscribed) {
+  lite_topics_.subscribers[a_] = {"c2"};
+  Start("c1");
+  Start("c2");
+  waiters_.OnArrival(store::LiteTopicName("sessions", "b"), QueueId(0), QueueOffset(1));
+  waiters_.OnArrival("sessions", QueueId(0), QueueOffset(1));
+  EXPECT_TRUE(store_.receives.empty());
+  waiters_.OnArrival(a_, QueueId(0), QueueOffset(1));
+  ASSERT_EQ(store_.receives.size(), 1u);
+  EXPECT_EQ(store_.receives[0].request.client_id, "c2");
+}
+
+TEST_F(LiteWaitersTest, AnEndedLeaseAndASubscriptionWakeThem) {
+  lite_topics_.subscribers[a_] = {"c1"};
+  Start("c1");
+  waiters_.OnReleased("g", a_, 500);
+  EXPECT_TRUE(store_.receives.empty());
+  timer_.RunFor(500'000'000);
+  ASSERT_EQ(store_.receives.size(), 1u);
+  store_.AnswerEmpty();
+  waiters_.OnSubscribed("g", "sessions", "c1");
+  EXPECT_EQ(store_.receives.size(), 1u);
 }
 
 }  // namespace

@@ -80,6 +80,12 @@ v2::Code CodeOf(Reason reason) {
       return v2::HA_NOT_AVAILABLE;
     case Reason::kUnsupported:
       return v2::UNSUPPORTED;
+    case Reason::kIllegalLiteTopic:
+      return v2::ILLEGAL_LITE_TOPIC;
+    case Reason::kLiteTopicQuota:
+      return v2::LITE_TOPIC_QUOTA_EXCEEDED;
+    case Reason::kLiteSubscriptionQuota:
+      return v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED;
     case Reason::kStopped:
       return v2::INTERNAL_SERVER_ERROR;
   }

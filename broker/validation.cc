@@ -144,6 +144,24 @@ absl::Status CheckPriority(const v2::Message& message) {
   return absl::OkStatus();
 }
 
+// What a message for a lite topic may not be besides.
+absl::Status CheckLite(const v2::Message& message) {
+  const v2::SystemProperties& system = message.system_properties();
+  if (!system.has_lite_topic()) {
+    if (system.message_type() != v2::LITE) return absl::OkStatus();
+    return Refuse(Reason::kIllegalLiteTopic, "the message is of type LITE and names no lite topic");
+  }
+  RAFTMQ_RETURN_IF_ERROR(store::CheckLiteTopic(system.lite_topic()));
+  if (system.has_delivery_timestamp() || DelayLevelOf(message) > 0 ||
+      !system.message_group().empty() || system.has_priority() ||
+      system.message_type() == v2::TRANSACTION) {
+    return Refuse(Reason::kTypeConflict,
+                  StrCat("the message for lite topic ", system.lite_topic(),
+                         " is delayed, ordered, transactional or has a priority besides"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMessage(const v2::Message& message, const Limits& limits) {
   const v2::SystemProperties& system = message.system_properties();
   if (IsBlank(system.message_id()) || HasControl(system.message_id()) ||
@@ -160,6 +178,7 @@ absl::Status CheckMessage(const v2::Message& message, const Limits& limits) {
   }
   RAFTMQ_RETURN_IF_ERROR(CheckWaiting(message, limits));
   RAFTMQ_RETURN_IF_ERROR(CheckPriority(message));
+  RAFTMQ_RETURN_IF_ERROR(CheckLite(message));
   return CheckUserProperties(message, limits);
 }
 
@@ -185,12 +204,18 @@ absl::Status CheckSend(const v2::SendMessageRequest& request, const Limits& limi
                          limits.max_messages_per_send, " are allowed"));
   }
   const std::string& topic = request.messages(0).topic().name();
+  const std::string& lite_topic = request.messages(0).system_properties().lite_topic();
   RAFTMQ_RETURN_IF_ERROR(CheckTopic(request.messages(0).topic()));
   for (const v2::Message& message : request.messages()) {
     if (message.topic().name() != topic) {
       return Refuse(Reason::kMessageCorrupted,
                     StrCat("the request mixes topics \"", topic, "\" and \"",
                            message.topic().name(), "\": send them separately"));
+    }
+    if (message.system_properties().lite_topic() != lite_topic) {
+      return Refuse(Reason::kMessageCorrupted,
+                    StrCat("the request mixes lite topics \"", lite_topic, "\" and \"",
+                           message.system_properties().lite_topic(), "\": send them separately"));
     }
     RAFTMQ_RETURN_IF_ERROR(CheckMessage(message, limits));
   }
@@ -212,7 +237,7 @@ TopicType MessageTypeOf(const v2::Message& message) {
   if (system.message_type() == v2::TRANSACTION) return TopicType::kTransaction;
   if (system.has_delivery_timestamp()) return TopicType::kDelay;
   if (!system.message_group().empty()) return TopicType::kFifo;
-  if (system.message_type() == v2::LITE) return TopicType::kLite;
+  if (system.message_type() == v2::LITE || system.has_lite_topic()) return TopicType::kLite;
   if (system.message_type() == v2::PRIORITY || system.has_priority()) return TopicType::kPriority;
   return TopicType::kNormal;
 }
@@ -225,7 +250,8 @@ int32_t DelayLevelOf(const v2::Message& message) {
 }
 
 absl::Status CheckTypeAllowed(const store::TopicConfig& topic, TopicType type) {
-  if (topic.type == TopicType::kMixed || topic.type == type) return absl::OkStatus();
+  const bool mixed = topic.type == TopicType::kMixed && type != TopicType::kLite;
+  if (mixed || topic.type == type) return absl::OkStatus();
   return Refuse(Reason::kTypeConflict,
                 StrCat("the message is of type ", TopicTypeName(type), ", topic \"", topic.name,
                        "\" takes messages of type ", TopicTypeName(topic.type)));

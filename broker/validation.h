@@ -47,7 +47,8 @@ absl::Status CheckSend(const v2::SendMessageRequest& request, const Limits& limi
 bool IsSystemProperty(std::string_view name);
 
 // What kind of message this is. Its fields decide, as in RocketMQ: transaction, then a delivery
-// time, then a message group, then a priority; message_type alone tells only the rest.
+// time, then a message group, then a lite topic, then a priority; message_type alone tells only the
+// rest.
 store::TopicType MessageTypeOf(const v2::Message& message);
 
 // The delay level in the user property DELAY, which RocketMQ's classic clients set; 0: none. It is

@@ -50,6 +50,11 @@ absl::Status CheckGroupConfig(const GroupConfig& group) {
     return Refuse(Reason::kIllegalGroup,
                   StrCat("group ", group.name, " allows ", group.retry_max_times, " retries"));
   }
+  if (group.lite_client_quota < 0) {
+    return Refuse(Reason::kIllegalGroup,
+                  StrCat("group ", group.name, " allows its clients ", group.lite_client_quota,
+                         " lite topics (lite.sub.client.quota)"));
+  }
   if (const absl::Status policy = CheckRetryPolicy(group.retry_policy); !policy.ok()) {
     return Refuse(Reason::kIllegalGroup, StrCat("group ", group.name, ": ", Message(policy)));
   }
@@ -130,6 +135,11 @@ class EditTopicProposal final : public TopicProposal {
     RAFTMQ_RETURN_IF_ERROR(edit_(now != nullptr, &topic));
     RAFTMQ_RETURN_IF_ERROR(
         CheckTopicConfig(topic, std::min(context_->options.max_queues_per_topic, kMaxQueues)));
+    const size_t lite_topics = context_->view().state().LiteTopicCount(name_);
+    if (lite_topics > 0 && topic.type != TopicType::kLite) {
+      return Refuse(Reason::kIllegalTopic, StrCat("topic ", name_, " has ", lite_topics,
+                                                  " lite topics: it must stay of type LITE"));
+    }
     return LogChange(PutTopic{std::move(topic)}, writer);
   }
 
@@ -160,19 +170,57 @@ class EnsureTopicProposal final : public TopicProposal {
   bool logs_ = false;
 };
 
+// Its lite topics go before it, some at a time.
 class DeleteTopicProposal final : public TopicProposal {
  public:
   DeleteTopicProposal(StoreContext* context, std::string name, MessageStore::DoneCallback done)
       : TopicProposal(context, StrCat("deletion of topic ", name), name, std::move(done)) {}
 
   absl::Status Decide(ProposalWriter& writer) override {
-    if (context_->view().state().FindTopic(name_) == nullptr) {
+    const BrokerState& state = context_->view().state();
+    if (state.FindTopic(name_) == nullptr) {
       return Refuse(Reason::kTopicNotFound, StrCat("topic ", name_, " does not exist"));
     }
-    RAFTMQ_RETURN_IF_ERROR(LogChange(DeleteTopic{name_}, writer));
-    context_->sends->PendingDeletion(name_);
+    std::vector<std::string> names = state.LiteTopicsOf(name_, "", kMaxDeletions);
+    if (names.size() < kMaxDeletions) names.push_back(name_);
+    for (std::string& name : names) {
+      const absl::Status logged = LogDeletion(name, writer);
+      if (!logged.ok()) return deleted_.empty() ? logged : absl::OkStatus();
+      deleted_.push_back(std::move(name));
+    }
     return absl::OkStatus();
   }
+
+  void Done(const ProposalOutcome& outcome) override {
+    if (outcome.status.ok() && deleted_.back() != name_) {
+      OnLogged(outcome);
+      context_->ledger->Propose(
+          std::make_unique<DeleteTopicProposal>(context_, name_, std::move(done_)));
+    } else {
+      AdminProposal::Done(outcome);
+    }
+  }
+
+ protected:
+  void OnLogged(const ProposalOutcome& outcome) override {
+    if (context_->leading == nullptr || context_->leading->term() != outcome.term) return;
+    for (const std::string& name : deleted_) {
+      context_->leading->TopicChangeIndexed(name, outcome.index);
+    }
+  }
+
+ private:
+  static constexpr size_t kMaxDeletions = 256;
+
+  absl::Status LogDeletion(const std::string& name, ProposalWriter& writer) {
+    LeaderView& view = context_->view();
+    RAFTMQ_RETURN_IF_ERROR(view.Log(DeleteTopic{name}, writer));
+    view.TopicChangeLogged(name);
+    context_->sends->PendingDeletion(name);
+    return absl::OkStatus();
+  }
+
+  std::vector<std::string> deleted_;
 };
 
 class EditGroupProposal final : public AdminProposal {

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <set>
@@ -37,6 +38,7 @@
 #include "store/final_leases.h"
 #include "store/grant_plan.h"
 #include "store/kept_records.h"
+#include "store/lite_subscriptions.h"
 #include "store/model.h"
 #include "store/offset_moves.h"
 #include "store/position.h"
@@ -153,6 +155,15 @@ class BrokerState {
   // Of the group's offsets, by operators; null: no such group.
   const OffsetMoves* FindMoves(std::string_view group) const;
 
+  // Parents that have lite topics; the lite topics of one, by their stored names (names.h), from
+  // the one after `after` on.
+  std::vector<std::string> LiteParents() const;
+  std::vector<std::string> LiteTopicsOf(std::string_view parent, std::string_view after,
+                                        size_t max) const;
+  size_t LiteTopicCount(std::string_view parent) const;
+  size_t lite_topic_count() const { return lite_topic_count_; }
+  const LiteSubscriptions& lite_subscriptions() const { return lite_subscriptions_; }
+
   const FinalLeases& final_leases() const { return final_leases_; }
   const DeadLettered& dead_lettered() const { return dead_lettered_; }
   const RedrivenMessages& redriven() const { return redriven_; }
@@ -226,6 +237,7 @@ class BrokerState {
   absl::Status ApplyBody(const Retain& retain, LogIndex index);
   absl::Status ApplyBody(const LockQueues& lock, LogIndex index);
   absl::Status ApplyBody(const MoveOffsets& move, LogIndex index);
+  absl::Status ApplyBody(const SubscribeLite& subscribe, LogIndex index);
 
   TopicState* MutableTopic(std::string_view name);
   GroupState* MutableGroup(std::string_view name);
@@ -279,6 +291,11 @@ class BrokerState {
   void PutLockRows();
   void PutMoveRow(std::string_view group, const OffsetMove& move);
   void DeleteMoveRows(std::string_view group, const OffsetMoves& moves);
+  void NoteLiteTopic(const std::string& topic);
+  void ForgetLiteTopic(const std::string& topic);
+  void MarkLite(LiteSubscriptionKey key);
+  void EraseLiteClientsIf(absl::FunctionRef<bool(const LiteClient&)> gone);
+  void PutLiteRows();
   void PutMeta();
 
   absl::Status LoadMeta(std::string_view key, std::string_view value);
@@ -290,6 +307,7 @@ class BrokerState {
   absl::Status LoadKept(std::string_view key, std::string_view value);
   absl::Status LoadLock(std::string_view key, std::string_view value);
   absl::Status LoadMove(std::string_view key, std::string_view value);
+  absl::Status LoadLite(std::string_view key, std::string_view value);
   absl::Status LoadWaiting(StateColumn column, std::string_view key, std::string_view value);
 
   absl::flat_hash_map<std::string, TopicState> topics_;
@@ -298,6 +316,10 @@ class BrokerState {
   DeadLettered dead_lettered_;
   RedrivenMessages redriven_;
   QueueLocks queue_locks_;
+  // Of the topics: which are lite topics, by parent.
+  absl::flat_hash_map<std::string, std::set<std::string, std::less<>>> lite_topics_;
+  size_t lite_topic_count_ = 0;
+  LiteSubscriptions lite_subscriptions_;
   TimerTable timers_;
   TransactionTable transactions_;
   EndedTransactions ended_transactions_;
@@ -321,8 +343,9 @@ class BrokerState {
   std::vector<EndedTransactions::Entry> new_ended_;
   std::vector<uint64_t> forgotten_ended_;  // numbers
   std::vector<DeadLettered::Entry> new_dead_;
-  std::vector<uint64_t> forgotten_dead_;  // numbers
-  std::set<LockedQueue> dirty_locks_;     // came, changed or went
+  std::vector<uint64_t> forgotten_dead_;      // numbers
+  std::set<LockedQueue> dirty_locks_;         // came, changed or went
+  std::set<LiteSubscriptionKey> dirty_lite_;  // came or went
 };
 
 }  // namespace raftmq::store

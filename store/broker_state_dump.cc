@@ -13,11 +13,13 @@ namespace raftmq::store {
 namespace {
 
 std::string TopicLine(const TopicConfig& c, size_t queues) {
-  return StrCat("topic ", c.name, " read=", c.read_queues, " write=", c.write_queues,
-                " perm=", static_cast<int>(c.perm), " type=", static_cast<int>(c.type),
-                c.ack_level ? StrCat(" ack=", dledger::AckLevelName(*c.ack_level)) : std::string(),
-                " queues=", queues, " created_index=", c.created_index,
-                " created_ms=", c.created_ms);
+  return StrCat(
+      "topic ", c.name, " read=", c.read_queues, " write=", c.write_queues,
+      " perm=", static_cast<int>(c.perm), " type=", static_cast<int>(c.type),
+      c.ack_level ? StrCat(" ack=", dledger::AckLevelName(*c.ack_level)) : std::string(),
+      c.lite_expiration_minutes < 0 ? std::string()
+                                    : StrCat(" lite_expiration=", c.lite_expiration_minutes),
+      " queues=", queues, " created_index=", c.created_index, " created_ms=", c.created_ms);
 }
 
 // The default is left out.
@@ -33,8 +35,11 @@ std::string GroupLine(const GroupConfig& c) {
   return StrCat("group ", c.name, " enable=", static_cast<int>(c.consume_enable),
                 " orderly=", static_cast<int>(c.orderly), " retry=", c.retry_max_times,
                 PolicyText(c.retry_policy), " from=", static_cast<int>(c.consume_from),
-                " timestamp=", c.consume_timestamp_ms, " created_index=", c.created_index,
-                " created_ms=", c.created_ms);
+                " timestamp=", c.consume_timestamp_ms, c.lite_exclusive ? " lite=exclusive" : "",
+                c.lite_client_quota == GroupConfig().lite_client_quota
+                    ? std::string()
+                    : StrCat(" lite_quota=", c.lite_client_quota),
+                " created_index=", c.created_index, " created_ms=", c.created_ms);
 }
 
 std::string LeaseLine(const std::string& where, QueueOffset offset, const Lease& lease) {
@@ -145,6 +150,12 @@ std::string BrokerState::DumpText() const {
     lines.push_back(StrCat("queue_lock ", name.group, " ", name.topic, " ", name.queue,
                            " until_ms=", lock.until_ms, " client=\"", absl::CEscape(lock.client_id),
                            lock.revoked ? "\" revoked" : "\""));
+  }
+  for (const auto& [client_id, client] : lite_subscriptions_.clients()) {
+    for (const std::string& lite_topic : client.lite_topics) {
+      lines.push_back(StrCat("lite_subscription ", client.group, " ", client.topic, " ", lite_topic,
+                             " client=\"", absl::CEscape(client_id), "\""));
+    }
   }
   if (!dead_lettered_.entries().empty()) lines.push_back(DeadLine(dead_lettered_.entries()));
   std::sort(lines.begin(), lines.end());

@@ -30,6 +30,7 @@ void BrokerState::FinishBatch(LogIndex applied) {
   PutWaitingRows();
   PutKeptRows();
   PutLockRows();
+  PutLiteRows();
   PutMeta();
   pending_rows_ = 0;
 }
@@ -176,6 +177,8 @@ absl::Status BrokerState::LoadRow(StateColumn column, std::string_view key,
       return LoadLock(key, value);
     case StateColumn::kOffsetMoves:
       return LoadMove(key, value);
+    case StateColumn::kLiteSubscriptions:
+      return LoadLite(key, value);
   }
   return absl::DataLossError(StrCat("column ", static_cast<int>(column), " is unknown"));
 }
@@ -200,6 +203,7 @@ absl::Status BrokerState::LoadTopic(std::string_view key, std::string_view value
   topic.config = std::move(row.config);
   topic.config.name = std::string(key);
   topic.queues.resize(row.queue_count);
+  NoteLiteTopic(topic.config.name);
   return absl::OkStatus();
 }
 

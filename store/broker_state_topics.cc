@@ -20,6 +20,7 @@ absl::Status BrokerState::ApplyBody(const PutTopic& put, LogIndex index) {
   size_t wanted = std::max(topic.config.read_queues, topic.config.write_queues);
   topic.queues.resize(std::max(topic.queues.size(), wanted));
   PutTopicRow(topic);
+  if (fresh) NoteLiteTopic(put.config.name);
   return absl::OkStatus();
 }
 
@@ -40,6 +41,8 @@ absl::Status BrokerState::ApplyBody(const DeleteTopic& del, LogIndex) {
     DropKeptOf(del.name, gone);
   }
   EraseLocksIf([&del](const LockedQueue& lock) { return lock.topic == del.name; });
+  EraseLiteClientsIf([&del](const LiteClient& client) { return client.topic == del.name; });
+  ForgetLiteTopic(del.name);
   if (changes_ != nullptr) {
     const std::vector<QueueState>& queues = it->second.queues;
     for (size_t i = 0; i < queues.size(); ++i) {
@@ -84,6 +87,7 @@ absl::Status BrokerState::ApplyBody(const DeleteGroup& del, LogIndex) {
   }
   DeleteMoveRows(del.name, it->second.moves);
   EraseLocksIf([&del](const LockedQueue& lock) { return lock.group == del.name; });
+  EraseLiteClientsIf([&del](const LiteClient& client) { return client.group == del.name; });
   if (changes_ != nullptr) changes_->Delete(StateColumn::kGroups, del.name);
   const GroupState gone = std::move(it->second);
   groups_.erase(it);

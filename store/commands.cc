@@ -27,11 +27,14 @@ enum class CommandType : uint8_t {
   kRetain = 12,
   kLockQueues = 13,
   kMoveOffsets = 14,
+  kSubscribeLite = 15,
 };
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kGrantInOrderVersion = 2;
 constexpr uint8_t kGroupWithPolicyVersion = 2;
+constexpr uint8_t kGroupWithLiteVersion = 3;
 constexpr uint8_t kPutTopicAckLevelVersion = 2;
+constexpr uint8_t kPutTopicWithLiteVersion = 3;
 // Two names and three numbers.
 constexpr size_t kMaxSettlementBytes = 2 * kMaxNameBytes + 80;
 
@@ -101,25 +104,45 @@ E TakeEnum(ByteReader& in, E first, E last) {
 
 // ---- One Write and one Read for each body
 
+// Whether there is something to say that older versions do not have.
+bool HasLite(const TopicConfig& c) {
+  return c.lite_expiration_minutes != TopicConfig().lite_expiration_minutes;
+}
+bool HasLite(const GroupConfig& c) {
+  return c.lite_exclusive || c.lite_client_quota != GroupConfig().lite_client_quota;
+}
+
 void Write(const PutTopic& c, std::string* out) {
   AppendName(out, c.config.name);
   AppendBe(out, c.config.read_queues);
   AppendBe(out, c.config.write_queues);
   AppendBe(out, c.config.perm);
   AppendBe(out, static_cast<uint8_t>(c.config.type));
-  if (c.config.ack_level.has_value()) AppendBe(out, static_cast<uint8_t>(*c.config.ack_level));
+  const bool lite = HasLite(c.config);
+  if (c.config.ack_level.has_value()) {
+    AppendBe(out, static_cast<uint8_t>(*c.config.ack_level));
+  } else if (lite) {
+    AppendBe(out, uint8_t{0});
+  }
+  if (lite) AppendBe(out, c.config.lite_expiration_minutes);
 }
 
 void Read(ByteReader& in, PutTopic* c) {
+  const bool with_lite = HasLite(c->config);
   c->config.name = TakeName(in);
   c->config.read_queues = TakeQueueCount(in);
   c->config.write_queues = TakeQueueCount(in);
   c->config.perm = in.Take<uint8_t>();
   c->config.type = TakeEnum(in, TopicType::kNormal, TopicType::kPriority);
-  if (c->config.ack_level.has_value()) {
-    c->config.ack_level =
-        TakeEnum(in, dledger::AckLevel::kLeaderMemory, dledger::AckLevel::kAllDisks);
+  if (with_lite || c->config.ack_level.has_value()) {
+    c->config.ack_level = TakeEnum(
+        in, with_lite ? static_cast<dledger::AckLevel>(0) : dledger::AckLevel::kLeaderMemory,
+        dledger::AckLevel::kAllDisks);
+    if (*c->config.ack_level == static_cast<dledger::AckLevel>(0)) c->config.ack_level.reset();
   }
+  if (!with_lite) return;
+  c->config.lite_expiration_minutes = in.Take<int32_t>();
+  if (!HasLite(c->config)) in.Fail();  // its writer leaves that out
 }
 
 void Write(const DeleteTopic& c, std::string* out) { AppendName(out, c.name); }
@@ -135,20 +158,28 @@ void Write(const PutGroup& c, std::string* out) {
   AppendBe(out, c.config.retry_max_times);
   AppendBe(out, static_cast<uint8_t>(c.config.consume_from));
   AppendBe(out, c.config.consume_timestamp_ms);
-  if (HasPolicy(c)) AppendRetryPolicy(out, c.config.retry_policy);
+  if (HasPolicy(c) || HasLite(c.config)) AppendRetryPolicy(out, c.config.retry_policy);
+  if (!HasLite(c.config)) return;
+  AppendBe(out, static_cast<uint8_t>(c.config.lite_exclusive));
+  AppendBe(out, c.config.lite_client_quota);
 }
 
 void Read(ByteReader& in, PutGroup* c) {
   const bool with_policy = HasPolicy(*c);
+  const bool with_lite = HasLite(c->config);
   c->config.name = TakeName(in);
   c->config.consume_enable = TakeBool(in);
   c->config.orderly = TakeBool(in);
   c->config.retry_max_times = in.Take<int32_t>();
   c->config.consume_from = TakeEnum(in, ConsumeFrom::kFirst, ConsumeFrom::kTimestamp);
   c->config.consume_timestamp_ms = in.Take<int64_t>();
-  if (!with_policy) return;
+  if (!with_policy && !with_lite) return;
   c->config.retry_policy = TakeRetryPolicy(in);
-  if (!HasPolicy(*c)) in.Fail();  // its writer leaves that out
+  if (!with_lite && !HasPolicy(*c)) in.Fail();  // its writer leaves that out
+  if (!with_lite) return;
+  c->config.lite_exclusive = TakeBool(in);
+  c->config.lite_client_quota = in.Take<int32_t>();
+  if (!HasLite(c->config)) in.Fail();
 }
 
 void Write(const DeleteGroup& c, std::string* out) { AppendName(out, c.name); }
@@ -384,9 +415,36 @@ void Read(ByteReader& in, MoveOffsets* c) {
   }
 }
 
+void AppendNames(std::string* out, const std::vector<std::string>& names) {
+  AppendCount(out, names);
+  for (const std::string& name : names) AppendName(out, name);
+}
+
+std::vector<std::string> TakeNames(ByteReader& in) {
+  std::vector<std::string> names(in.TakeCount(kMaxCommandItems, 3));
+  for (std::string& name : names) name = TakeName(in);
+  return names;
+}
+
+void Write(const SubscribeLite& c, std::string* out) {
+  AppendName(out, c.group);
+  AppendName(out, c.topic);
+  AppendText(out, c.client_id, kMaxClientTextBytes);
+  AppendNames(out, c.added);
+  AppendNames(out, c.removed);
+}
+
+void Read(ByteReader& in, SubscribeLite* c) {
+  c->group = TakeName(in);
+  c->topic = TakeName(in);
+  c->client_id = std::string(in.TakeText(kMaxClientTextBytes));
+  c->added = TakeNames(in);
+  c->removed = TakeNames(in);
+}
+
 CommandType TypeOf(const CommandBody& body) {
   // The variant lists the types in the order of their numbers.
-  static_assert(std::variant_size_v<CommandBody> == 14);
+  static_assert(std::variant_size_v<CommandBody> == 15);
   static_assert(std::is_same_v<std::variant_alternative_t<0, CommandBody>, PutTopic>);
   static_assert(std::is_same_v<std::variant_alternative_t<8, CommandBody>, UpdateOffset>);
   static_assert(std::is_same_v<std::variant_alternative_t<9, CommandBody>, Settle>);
@@ -394,6 +452,7 @@ CommandType TypeOf(const CommandBody& body) {
   static_assert(std::is_same_v<std::variant_alternative_t<11, CommandBody>, Retain>);
   static_assert(std::is_same_v<std::variant_alternative_t<12, CommandBody>, LockQueues>);
   static_assert(std::is_same_v<std::variant_alternative_t<13, CommandBody>, MoveOffsets>);
+  static_assert(std::is_same_v<std::variant_alternative_t<14, CommandBody>, SubscribeLite>);
   return static_cast<CommandType>(body.index() + 1);
 }
 
@@ -401,8 +460,10 @@ uint8_t VersionOf(const CommandBody& body) {
   const Grant* grant = std::get_if<Grant>(&body);
   if (grant != nullptr && grant->in_order) return kGrantInOrderVersion;
   const PutGroup* group = std::get_if<PutGroup>(&body);
+  if (group != nullptr && HasLite(group->config)) return kGroupWithLiteVersion;
   if (group != nullptr && HasPolicy(*group)) return kGroupWithPolicyVersion;
   const PutTopic* put = std::get_if<PutTopic>(&body);
+  if (put != nullptr && HasLite(put->config)) return kPutTopicWithLiteVersion;
   if (put != nullptr && put->config.ack_level.has_value()) return kPutTopicAckLevelVersion;
   return kVersion;
 }
@@ -419,6 +480,11 @@ bool SetVersion(uint8_t version, CommandBody* body) {
   if (put != nullptr && version == kPutTopicAckLevelVersion) {
     put->config.ack_level = dledger::AckLevel::kMajorityDisk;  // any: Read takes it
   }
+  // Any: Read takes it.
+  if (put != nullptr && version == kPutTopicWithLiteVersion) {
+    put->config.lite_expiration_minutes = 1;
+  }
+  if (group != nullptr && version == kGroupWithLiteVersion) group->config.lite_exclusive = true;
   return version == VersionOf(*body);
 }
 
@@ -467,6 +533,9 @@ bool Emplace(uint8_t type, CommandBody* body) {
     case CommandType::kMoveOffsets:
       body->emplace<MoveOffsets>();
       return true;
+    case CommandType::kSubscribeLite:
+      body->emplace<SubscribeLite>();
+      return true;
   }
   return false;
 }
@@ -503,6 +572,8 @@ std::string_view CommandName(const CommandBody& body) {
       return "LockQueues";
     case CommandType::kMoveOffsets:
       return "MoveOffsets";
+    case CommandType::kSubscribeLite:
+      return "SubscribeLite";
   }
   return "?";
 }

@@ -208,9 +208,20 @@ struct MoveOffsets {
   bool operator==(const MoveOffsets&) const = default;
 };
 
+// Lite topics that the client has subscribed to from now on, or has not any more. It is in one
+// group and on one topic at a time; lite topics need not exist.
+struct SubscribeLite {
+  std::string group;
+  std::string topic;  // the parent
+  std::string client_id;
+  std::vector<std::string> added;
+  std::vector<std::string> removed;
+  bool operator==(const SubscribeLite&) const = default;
+};
+
 using CommandBody = std::variant<PutTopic, DeleteTopic, PutGroup, DeleteGroup, InitPositions, Grant,
                                  Ack, ChangeInvisible, UpdateOffset, Settle, CheckTransactions,
-                                 Retain, LockQueues, MoveOffsets>;
+                                 Retain, LockQueues, MoveOffsets, SubscribeLite>;
 
 struct Command {
   int64_t log_time_ms = 0;    // the leader's clock, never less than the entry before had

@@ -50,6 +50,7 @@ std::vector<Command> OneOfEach() {
                        "me@host",
                        "oops",
                        {{QueueId(0), QueueOffset(5)}, {QueueId(3), QueueOffset(9)}}}),
+      With(SubscribeLite{"g", "t", "c@1", {"a", "bc"}, {"d"}}),
   };
 }
 
@@ -170,6 +171,15 @@ TEST(Commands, BytesOnDiskNeverChange) {
           "0000000000000005"
           "00000003"
           "0000000000000009",
+      Head("0f") +
+          "000167"
+          "000174"
+          "0003634031"
+          "00000002"
+          "000161"
+          "00026263"
+          "00000001"
+          "000164",
   };
   std::vector<Command> commands = OneOfEach();
   ASSERT_EQ(commands.size(), golden.size());
@@ -276,6 +286,53 @@ TEST(Commands, AGroupWithARetryPolicyOfItsOwnIsVersionTwo) {
   EXPECT_EQ(ParseCommand(none).status().code(), absl::StatusCode::kDataLoss);
   std::string bad = exponential;
   bad[bad.size() - 1] = 0;
+  EXPECT_EQ(ParseCommand(bad).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(Commands, WhatIsSaidOfLiteTopicsIsVersionThree) {
+  TopicConfig topic;
+  topic.name = "t";
+  topic.read_queues = topic.write_queues = 1;
+  topic.type = TopicType::kLite;
+  topic.lite_expiration_minutes = 30;
+  const std::string put_topic = EncodeCommand(With(PutTopic{topic}));
+  EXPECT_EQ(Hex(put_topic),
+            "0103"
+            "0102030405060708"
+            "0000000000001112"
+            "000174"
+            "00000001"
+            "00000001"
+            "06"
+            "06"
+            "00"
+            "0000001e");
+  EXPECT_TRUE(*ParseCommand(put_topic) == With(PutTopic{topic}));
+  topic.ack_level = dledger::AckLevel::kAllDisks;
+  EXPECT_TRUE(*ParseCommand(EncodeCommand(With(PutTopic{topic}))) == With(PutTopic{topic}));
+  GroupConfig group;
+  group.name = "g";
+  group.lite_exclusive = true;
+  group.lite_client_quota = 5;
+  const std::string put_group = EncodeCommand(With(PutGroup{group}));
+  EXPECT_EQ(Hex(put_group),
+            "0303"
+            "0102030405060708"
+            "0000000000001112"
+            "000167"
+            "01"
+            "00"
+            "00000010"
+            "01"
+            "0000000000000000"
+            "01"
+            "00000000"
+            "01"
+            "00000005");
+  EXPECT_TRUE(*ParseCommand(put_group) == With(PutGroup{group}));
+  // What its writer does not write.
+  std::string bad = put_topic;
+  bad.replace(bad.size() - 4, 4, "\xff\xff\xff\xff");
   EXPECT_EQ(ParseCommand(bad).status().code(), absl::StatusCode::kDataLoss);
 }
 

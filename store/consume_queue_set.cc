@@ -12,10 +12,11 @@ constexpr std::string_view kMarkName = "queues.mark";
 constexpr size_t kMaxTopicSize = 255;  // a directory's name
 constexpr size_t kMaxSingleSyncs = 16;
 
-// RocketMQ's characters of a topic's name; none of them means anything in a path.
+// RocketMQ's characters of a topic's name, and what a lite topic's name is put together with; none
+// of them means anything in a path.
 bool IsTopicCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '%' ||
-         c == '|' || c == '-' || c == '_';
+         c == '|' || c == '-' || c == '_' || c == '$';
 }
 
 absl::Status CheckName(std::string_view topic, QueueId queue_id) {
@@ -23,7 +24,7 @@ absl::Status CheckName(std::string_view topic, QueueId queue_id) {
       !std::all_of(topic.begin(), topic.end(), IsTopicCharacter)) {
     return absl::InvalidArgumentError(StrCat("topic \"", topic, "\" can't have queues: 1 to ",
                                              kMaxTopicSize,
-                                             " characters of a-z A-Z 0-9 % | - _ are allowed"));
+                                             " characters of a-z A-Z 0-9 % | - _ $ are allowed"));
   }
   if (queue_id < QueueId(0)) {
     return absl::InvalidArgumentError(StrCat("topic ", topic, " has no queue ", queue_id));

@@ -53,7 +53,10 @@ absl::StatusOr<GroupStart> StartGroup(LeaderView& view, const std::string& group
   for (int32_t q = 0; q < queues; ++q) {
     const auto ends = state.FindQueue(topic, QueueId(q));
     CHECK(ends.has_value()) << topic << " queue " << q;
-    init.items.push_back({QueueId(q), StartOf(config, *ends, q, offsets_by_time)});
+    // A lite topic that there was when the group subscribed to it has a position from then on.
+    const bool is_younger = IsLiteTopic(topic) && config.consume_from == ConsumeFrom::kLast;
+    init.items.push_back(
+        {QueueId(q), is_younger ? ends->min : StartOf(config, *ends, q, offsets_by_time)});
   }
   const absl::Status status = view.Log(std::move(init), writer);
   if (status.ok()) return GroupStart::kStarted;

@@ -10,11 +10,14 @@
 #include "store/admin_proposals.h"
 #include "store/change_invisible_proposal.h"
 #include "store/dispatcher.h"
+#include "store/lite_receive.h"
 #include "store/lock_proposal.h"
 #include "store/log_dead_letter_queues.h"
+#include "store/log_lite_topics.h"
 #include "store/log_retention.h"
 #include "store/log_waiting_messages.h"
 #include "store/move_proposal.h"
+#include "store/names.h"
 #include "store/reason.h"
 #include "store/receive_call.h"
 #include "store/send_proposal.h"
@@ -35,6 +38,7 @@ struct LogMessageStore::Parts {
   std::unique_ptr<LogWaitingMessages> waiting;
   std::unique_ptr<LogDeadLetterQueues> dead_letters;
   std::unique_ptr<LogRetention> retention;
+  std::unique_ptr<LogLiteTopics> lite_topics;
   std::atomic<bool> flush_scheduled{false};  // by time
   std::atomic<bool> flush_posted{false};     // by size
 };
@@ -153,6 +157,7 @@ absl::StatusOr<std::unique_ptr<LogMessageStore>> LogMessageStore::Open(
   parts->dead_letters = std::make_unique<LogDeadLetterQueues>(&context);
   parts->retention = std::make_unique<LogRetention>(
       &context, [dispatcher = parts->dispatcher.get()] { return dispatcher->missed_messages(); });
+  parts->lite_topics = std::make_unique<LogLiteTopics>(&context);
   context.options = std::move(options);
   LOG(INFO) << "store " << context.options.dir << ": state at entry "
             << parts->state_store->applied_index() << ", consume queues at "
@@ -191,7 +196,11 @@ void LogMessageStore::Send(std::vector<NewMessage> messages, dledger::AckLevel a
 }
 
 void LogMessageStore::Receive(ReceiveRequest request, ReceiveCallback done) {
-  ReceiveCall::Start(&parts_->context, std::move(request), std::move(done));
+  if (request.lite) {
+    LiteReceive::Start(&parts_->context, std::move(request), std::move(done));
+  } else {
+    ReceiveCall::Start(&parts_->context, std::move(request), std::move(done));
+  }
 }
 
 void LogMessageStore::Ack(std::string group, std::string topic, std::vector<std::string> handles,
@@ -269,7 +278,10 @@ absl::StatusOr<TopicConfig> LogMessageStore::FindTopic(const std::string& name) 
 }
 
 std::vector<TopicConfig> LogMessageStore::ListTopics() const {
-  return parts_->context.applied.Read([](const BrokerState& state) { return state.Topics(); });
+  auto topics =
+      parts_->context.applied.Read([](const BrokerState& state) { return state.Topics(); });
+  std::erase_if(topics, [](const TopicConfig& topic) { return IsLiteTopic(topic.name); });
+  return topics;
 }
 
 absl::StatusOr<GroupConfig> LogMessageStore::FindGroup(const std::string& name) const {
@@ -349,6 +361,8 @@ absl::StatusOr<std::string> LogMessageStore::DumpState() const {
 WaitingMessages& LogMessageStore::waiting() { return *parts_->waiting; }
 
 DeadLetterQueues& LogMessageStore::dead_letters() { return *parts_->dead_letters; }
+
+LiteTopics& LogMessageStore::lite_topics() { return *parts_->lite_topics; }
 
 Retention& LogMessageStore::retention() { return *parts_->retention; }
 

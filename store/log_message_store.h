@@ -28,6 +28,7 @@
 #include "dledger/ledger.h"
 #include "dledger/state_machine.h"
 #include "store/dead_letter_queues.h"
+#include "store/lite_topics.h"
 #include "store/log_message_store_options.h"
 #include "store/message_store.h"
 #include "store/retention.h"
@@ -99,9 +100,11 @@ class LogMessageStore final : public MessageStore, public dledger::StateMachine 
   LogIndex AppliedIndex() const override;
   absl::StatusOr<std::string> DumpState() const override;
 
-  // Delayed messages and transactions; dead letters; what expires. Live as long as the store.
+  // Delayed messages and transactions; dead letters; lite topics; what expires. Live as long as the
+  // store.
   WaitingMessages& waiting();
   DeadLetterQueues& dead_letters();
+  LiteTopics& lite_topics();
   Retention& retention();
 
   // ---- StateMachine

@@ -57,6 +57,9 @@ struct LogMessageStoreOptions {
   int64_t max_pending_transactions = 100'000;
   // Calls that wait until what they name is applied; above, they are refused as busy.
   int32_t max_pending_endings = 10'000;
+  // Lite topics of all parents together; what all clients together have subscribed to of them.
+  int64_t max_lite_topics = 20'000;
+  int64_t max_lite_subscriptions = 100'000;
   // Receives under way; above, they are refused as busy.
   int32_t max_pending_receives = 10'000;
 };

@@ -98,6 +98,7 @@ class MessageStore {
   void UpdateGroup(GroupConfig group, DoneCallback done);
 
   virtual absl::StatusOr<TopicConfig> FindTopic(const std::string& name) const = 0;
+  // Without lite topics (lite_topics.h).
   virtual std::vector<TopicConfig> ListTopics() const = 0;
   virtual absl::StatusOr<GroupConfig> FindGroup(const std::string& name) const = 0;
   virtual std::vector<GroupConfig> ListGroups() const = 0;

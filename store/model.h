@@ -21,6 +21,7 @@ enum class TopicType : uint8_t {
   kDelay = 3,
   kTransaction = 4,
   kMixed = 5,  // any of the above
+  // Has no messages itself: those of its lite topics, each a topic of one queue (names.h).
   kLite = 6,
   // A message's priority is its queue, up to the highest that there is; receivers are given those
   // of higher queues first.
@@ -38,6 +39,9 @@ struct TopicConfig {
   TopicType type = TopicType::kNormal;
   // When senders to it are answered, unless they say; none: the broker's default.
   std::optional<dledger::AckLevel> ack_level;
+  // Of type LITE: its lite topics go when nothing was sent to them for so many minutes
+  // (lite.topic.expiration); -1: never.
+  int32_t lite_expiration_minutes = -1;
   // Index of the entry that created it; records of this name with a lower index belong to a deleted
   // topic and are skipped.
   LogIndex created_index;
@@ -58,6 +62,9 @@ struct GroupConfig {
   RetryPolicy retry_policy;
   ConsumeFrom consume_from = ConsumeFrom::kFirst;
   int64_t consume_timestamp_ms = 0;  // with kTimestamp
+  // Whether a lite topic has one subscriber in this group, the latest (lite.sub.model=Exclusive).
+  bool lite_exclusive = false;
+  int32_t lite_client_quota = 2'000;  // lite topics of one client (lite.sub.client.quota)
   LogIndex created_index;
   int64_t created_ms = 0;
 
@@ -126,6 +133,8 @@ struct ReceiveRequest {
   std::string group;
   std::string topic;
   std::optional<QueueId> queue;  // none: any queue of the topic, in a turning order
+  // From the lite topics of `topic`, of type LITE, that client_id has subscribed to.
+  bool lite = false;
   MessageFilter filter;
   int32_t max_messages = 32;
   int64_t invisible_ms = 60'000;

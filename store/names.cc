@@ -63,6 +63,35 @@ absl::Status CheckGroupName(std::string_view name) {
   return absl::OkStatus();
 }
 
+absl::Status CheckLiteTopic(std::string_view lite_topic) {
+  std::string fault = Fault("lite topic", lite_topic, kMaxLiteTopicLength);
+  const size_t bad = lite_topic.find_first_of("%|");
+  if (fault.empty() && bad != std::string_view::npos) {
+    fault = StrCat("byte ", bad, " of the lite topic's name is '", lite_topic.substr(bad, 1),
+                   "'; letters, digits, '-' and '_' are allowed");
+  }
+  return fault.empty() ? absl::OkStatus() : Refuse(Reason::kIllegalLiteTopic, fault);
+}
+
+std::string LiteTopicName(std::string_view parent, std::string_view lite_topic) {
+  return StrCat(kLiteTopicPrefix, parent, "$", lite_topic);
+}
+
+bool IsLiteTopic(std::string_view topic) { return topic.starts_with(kLiteTopicPrefix); }
+
+std::string_view ParentOfLite(std::string_view topic) {
+  if (!IsLiteTopic(topic)) return {};
+  topic.remove_prefix(kLiteTopicPrefix.size());
+  const size_t dollar = topic.find('$');
+  return dollar == std::string_view::npos ? std::string_view() : topic.substr(0, dollar);
+}
+
+std::string_view LiteTopicOf(std::string_view topic) {
+  const std::string_view parent = ParentOfLite(topic);
+  if (parent.empty()) return {};
+  return topic.substr(kLiteTopicPrefix.size() + parent.size() + 1);
+}
+
 bool IsSystemTopic(std::string_view name) {
   return name.starts_with("RMQ_SYS_") || name.starts_with("rmq_sys_") ||
          std::find(kSystemTopics.begin(), kSystemTopics.end(), name) != kSystemTopics.end();

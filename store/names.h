@@ -37,6 +37,19 @@ bool IsSystemGroup(std::string_view name);
 
 bool IsRetryTopic(std::string_view topic);
 bool IsDeadLetterTopic(std::string_view topic);
+
+// A lite topic, a tiny topic of its own under a parent topic of type LITE, is stored as a topic of
+// one queue, whose name nobody can give to another (RocketMQ's LiteUtil): "%LMQ%$parent$lite".
+inline constexpr std::string_view kLiteTopicPrefix = "%LMQ%$";
+inline constexpr size_t kMaxLiteTopicLength = 64;
+// 1 to 64 letters, digits, '-' and '_'. Reason::kIllegalLiteTopic otherwise.
+absl::Status CheckLiteTopic(std::string_view lite_topic);
+std::string LiteTopicName(std::string_view parent, std::string_view lite_topic);
+bool IsLiteTopic(std::string_view topic);
+// "" if it is none.
+std::string_view ParentOfLite(std::string_view topic);
+std::string_view LiteTopicOf(std::string_view topic);
+
 std::string RetryTopicOf(std::string_view group);
 std::string DeadLetterTopicOf(std::string_view group);
 

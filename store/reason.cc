@@ -24,6 +24,8 @@ absl::StatusCode CodeOf(Reason reason) {
       return absl::StatusCode::kPermissionDenied;
     case Reason::kBusy:
     case Reason::kDiskFull:
+    case Reason::kLiteTopicQuota:
+    case Reason::kLiteSubscriptionQuota:
       return absl::StatusCode::kResourceExhausted;
     case Reason::kNotLeader:
       return absl::StatusCode::kFailedPrecondition;
@@ -58,6 +60,7 @@ absl::StatusCode CodeOf(Reason reason) {
     case Reason::kInvalidTransactionId:
     case Reason::kUnrecognizedClientType:
     case Reason::kClientIdRequired:
+    case Reason::kIllegalLiteTopic:
       return absl::StatusCode::kInvalidArgument;
   }
   return absl::StatusCode::kInternal;
@@ -132,6 +135,9 @@ std::string_view ReasonName(Reason reason) {
     RAFTMQ_REASON(kAckLevelUnavailable, "ACK_LEVEL_UNAVAILABLE");
     RAFTMQ_REASON(kDiskFull, "DISK_FULL");
     RAFTMQ_REASON(kUnsupported, "UNSUPPORTED");
+    RAFTMQ_REASON(kIllegalLiteTopic, "ILLEGAL_LITE_TOPIC");
+    RAFTMQ_REASON(kLiteTopicQuota, "LITE_TOPIC_QUOTA");
+    RAFTMQ_REASON(kLiteSubscriptionQuota, "LITE_SUBSCRIPTION_QUOTA");
     RAFTMQ_REASON(kStopped, "STOPPED");
 #undef RAFTMQ_REASON
   }

@@ -46,7 +46,10 @@ enum class Reason : int {
   kAckLevelUnavailable,  // not logged: the group cannot reach the asked-for ack level now
   kDiskFull,
   kUnsupported,
-  kStopped,  // the replica stopped because of an error of its own
+  kIllegalLiteTopic,       // a lite topic's name
+  kLiteTopicQuota,         // there are as many lite topics as may be
+  kLiteSubscriptionQuota,  // somebody subscribes to more of them than it may
+  kStopped,                // the replica stopped because of an error of its own
 };
 
 // `text` names the object, what was expected and what was found.

@@ -11,6 +11,7 @@
 #include "store/message_filter.h"
 #include "store/message_reader.h"
 #include "store/message_record.h"
+#include "store/names.h"
 #include "store/outcome.h"
 #include "store/reason.h"
 #include "store/receipt_handle.h"
@@ -120,7 +121,7 @@ void ReceiveCall::Start(StoreContext* context, ReceiveRequest request,
   }
   context->applied.Read([&](const BrokerState& state) {
     const GroupConfig* group = state.FindGroup(call->request_.group);
-    call->in_order_ = group != nullptr && group->orderly;
+    call->in_order_ = (group != nullptr && group->orderly) || IsLiteTopic(call->request_.topic);
     const TopicConfig* topic = state.FindTopic(call->request_.topic);
     call->by_priority_ = topic != nullptr && topic->type == TopicType::kPriority;
   });
@@ -308,7 +309,7 @@ absl::Status ReceiveCall::Decide(dledger::ProposalWriter& writer) {
     cut_short_ = start == GroupStart::kCutShort;
     return absl::OkStatus();
   }
-  in_order_ = view.state().FindGroup(request_.group)->orderly;
+  in_order_ = view.state().FindGroup(request_.group)->orderly || IsLiteTopic(request_.topic);
   by_priority_ = view.state().FindTopic(request_.topic)->type == TopicType::kPriority;
   PlanGrant(view);
   const absl::Status logged = plan_.empty() ? absl::OkStatus() : LogGrant(view, writer);

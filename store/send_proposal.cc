@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/strings.h"
 #include "store/admin_proposals.h"
+#include "store/log_lite_topics.h"
 #include "store/message_encoding.h"
 #include "store/names.h"
 #include "store/outcome.h"
@@ -306,6 +307,19 @@ absl::Status SendProposal::Decide(ProposalWriter& writer) {
   // Nothing is logged then, and Done comes when the first ones are committed.
   if (FindRepeats(view)) return absl::OkStatus();
   RAFTMQ_RETURN_IF_ERROR(CheckAckLevel());
+  // Its first message makes a lite topic. Of what fails after that only this send is told.
+  bool made = false;
+  if (IsLiteTopic(topic_)) {
+    RAFTMQ_RETURN_IF_ERROR(EnsureLiteTopic(*context_, topic_, writer, &made));
+  }
+  const absl::Status logged = LogMessages(view, writer);
+  if (!made) return logged;
+  made_lite_topic_ = true;
+  after_making_ = logged;
+  return absl::OkStatus();
+}
+
+absl::Status SendProposal::LogMessages(LeaderView& view, ProposalWriter& writer) {
   const TopicConfig* topic = view.state().FindTopic(topic_);
   RAFTMQ_RETURN_IF_ERROR(CheckTopic(topic));
   RAFTMQ_RETURN_IF_ERROR(PickQueues(*topic, view));
@@ -334,7 +348,12 @@ void SendProposal::GiveHandle(size_t i) {
 }
 
 void SendProposal::Done(const dledger::ProposalOutcome& outcome) {
+  LeaderView* const view = context_->leading.get();
+  if (made_lite_topic_ && view != nullptr && view->term() == outcome.term) {
+    view->TopicChangeIndexed(topic_, outcome.index);
+  }
   if (!outcome.status.ok()) return done_(StatusOf(outcome, StrCat("send to topic ", topic_)));
+  if (!after_making_.ok()) return done_(after_making_);
   for (size_t i = 0; i < messages_.size(); ++i) {
     if (messages_[i].repeats.has_value()) {
       const std::string message_id = std::move(results_[i].message_id);

@@ -53,6 +53,7 @@ class SendProposal final : public dledger::Proposal {
   absl::Status CheckAckLevel() const;
   absl::Status CheckTopic(const TopicConfig* topic) const;
   absl::Status CheckRoomToWait() const;
+  absl::Status LogMessages(LeaderView& view, dledger::ProposalWriter& writer);
   absl::Status PickWaitingQueue(const TopicConfig& topic);
   absl::Status PickQueues(const TopicConfig& topic, LeaderView& view);
   absl::StatusOr<std::vector<dledger::ProposalWriter::Reservation>> Reserve(
@@ -73,6 +74,8 @@ class SendProposal final : public dledger::Proposal {
   std::vector<StoredSend::Waits> waited_;  // how its first send was stored
   std::vector<SendResult> results_;
   size_t bytes_ = 0;
+  bool made_lite_topic_ = false;
+  absl::Status after_making_;  // how the messages fared then
 };
 
 }  // namespace raftmq::store

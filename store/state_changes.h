@@ -26,8 +26,9 @@ enum class StateColumn : uint8_t {
   kKeptBytes = 12,  // not loaded: read when they are asked for
   kQueueLocks = 13,
   kOffsetMoves = 14,
+  kLiteSubscriptions = 15,
 };
-inline constexpr int kStateColumns = 15;
+inline constexpr int kStateColumns = 16;
 
 class StateChanges {
  public:

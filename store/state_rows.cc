@@ -12,7 +12,9 @@ namespace {
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kLeaseInOrderVersion = 2;
 constexpr uint8_t kGroupWithPolicyVersion = 2;
+constexpr uint8_t kGroupWithLiteVersion = 3;
 constexpr uint8_t kTopicAckLevelVersion = 2;
+constexpr uint8_t kTopicWithLiteVersion = 3;
 constexpr uint8_t kMetaWithPositionVersion = 2;
 constexpr uint8_t kRevokedLockVersion = 2;
 
@@ -100,7 +102,10 @@ absl::StatusOr<MetaRow> ParseMetaValue(std::string_view value) {
 
 std::string TopicValue(const TopicRow& row) {
   const auto& ack_level = row.config.ack_level;
-  std::string out(1, static_cast<char>(ack_level ? kTopicAckLevelVersion : kVersion));
+  const bool lite = row.config.lite_expiration_minutes != TopicConfig().lite_expiration_minutes;
+  std::string out(1, static_cast<char>(lite        ? kTopicWithLiteVersion
+                                       : ack_level ? kTopicAckLevelVersion
+                                                   : kVersion));
   AppendBe(&out, row.config.read_queues);
   AppendBe(&out, row.config.write_queues);
   AppendBe(&out, row.config.perm);
@@ -108,14 +113,15 @@ std::string TopicValue(const TopicRow& row) {
   AppendBe(&out, row.config.created_index.value());
   AppendBe(&out, row.config.created_ms);
   AppendBe(&out, row.queue_count);
-  if (ack_level) AppendBe(&out, static_cast<uint8_t>(*ack_level));
+  if (ack_level || lite) AppendBe(&out, ack_level ? static_cast<uint8_t>(*ack_level) : uint8_t{0});
+  if (lite) AppendBe(&out, row.config.lite_expiration_minutes);
   return out;
 }
 
 absl::StatusOr<TopicRow> ParseTopicValue(std::string_view value) {
   ByteReader in(value);
   RAFTMQ_ASSIGN_OR_RETURN(const uint8_t version,
-                          TakeVersion(in, "topic", value, kTopicAckLevelVersion));
+                          TakeVersion(in, "topic", value, kTopicWithLiteVersion));
   TopicRow row;
   row.config.read_queues = in.Take<int32_t>();
   row.config.write_queues = in.Take<int32_t>();
@@ -124,13 +130,13 @@ absl::StatusOr<TopicRow> ParseTopicValue(std::string_view value) {
   row.config.created_index = LogIndex(TakeNonNegative(in));
   row.config.created_ms = TakeNonNegative(in);
   row.queue_count = in.Take<int32_t>();
-  if (version == kTopicAckLevelVersion) {
-    row.config.ack_level = static_cast<dledger::AckLevel>(in.Take<uint8_t>());
-    if (*row.config.ack_level < dledger::AckLevel::kLeaderMemory ||
-        *row.config.ack_level > dledger::AckLevel::kAllDisks) {
-      in.Fail();
-    }
+  const uint8_t ack_level = version >= kTopicAckLevelVersion ? in.Take<uint8_t>() : 0;
+  if (ack_level > static_cast<uint8_t>(dledger::AckLevel::kAllDisks) ||
+      (ack_level == 0 && version == kTopicAckLevelVersion)) {
+    in.Fail();
   }
+  if (ack_level != 0) row.config.ack_level = static_cast<dledger::AckLevel>(ack_level);
+  if (version == kTopicWithLiteVersion) row.config.lite_expiration_minutes = in.Take<int32_t>();
   bool good = in.Finished() && row.config.read_queues >= 0 && row.config.write_queues >= 0 &&
               row.queue_count >= 0 && row.queue_count <= kMaxQueues &&
               row.config.type >= TopicType::kNormal && row.config.type <= TopicType::kPriority;
@@ -140,7 +146,11 @@ absl::StatusOr<TopicRow> ParseTopicValue(std::string_view value) {
 
 std::string GroupValue(const GroupConfig& config) {
   const bool with_policy = config.retry_policy != RetryPolicy();
-  std::string out(1, static_cast<char>(with_policy ? kGroupWithPolicyVersion : kVersion));
+  const bool lite =
+      config.lite_exclusive || config.lite_client_quota != GroupConfig().lite_client_quota;
+  std::string out(1, static_cast<char>(lite          ? kGroupWithLiteVersion
+                                       : with_policy ? kGroupWithPolicyVersion
+                                                     : kVersion));
   AppendBe(&out, static_cast<uint8_t>(config.consume_enable));
   AppendBe(&out, static_cast<uint8_t>(config.orderly));
   AppendBe(&out, config.retry_max_times);
@@ -148,14 +158,18 @@ std::string GroupValue(const GroupConfig& config) {
   AppendBe(&out, config.consume_timestamp_ms);
   AppendBe(&out, config.created_index.value());
   AppendBe(&out, config.created_ms);
-  if (with_policy) AppendRetryPolicy(&out, config.retry_policy);
+  if (with_policy || lite) AppendRetryPolicy(&out, config.retry_policy);
+  if (lite) {
+    AppendBe(&out, static_cast<uint8_t>(config.lite_exclusive));
+    AppendBe(&out, config.lite_client_quota);
+  }
   return out;
 }
 
 absl::StatusOr<GroupConfig> ParseGroupValue(std::string_view value) {
   ByteReader in(value);
   RAFTMQ_ASSIGN_OR_RETURN(const uint8_t version,
-                          TakeVersion(in, "group", value, kGroupWithPolicyVersion));
+                          TakeVersion(in, "group", value, kGroupWithLiteVersion));
   GroupConfig config;
   uint8_t consume_enable = in.Take<uint8_t>();
   uint8_t orderly = in.Take<uint8_t>();
@@ -166,7 +180,11 @@ absl::StatusOr<GroupConfig> ParseGroupValue(std::string_view value) {
   config.consume_timestamp_ms = in.Take<int64_t>();
   config.created_index = LogIndex(TakeNonNegative(in));
   config.created_ms = TakeNonNegative(in);
-  if (version == kGroupWithPolicyVersion) config.retry_policy = TakeRetryPolicy(in);
+  if (version >= kGroupWithPolicyVersion) config.retry_policy = TakeRetryPolicy(in);
+  if (version == kGroupWithLiteVersion) {
+    config.lite_exclusive = in.Take<uint8_t>() == 1;
+    config.lite_client_quota = in.Take<int32_t>();
+  }
   bool good = in.Finished() && consume_enable <= 1 && orderly <= 1 &&
               config.consume_from >= ConsumeFrom::kFirst &&
               config.consume_from <= ConsumeFrom::kTimestamp;
@@ -554,6 +572,34 @@ absl::StatusOr<OffsetMove> ParseOffsetMoveValue(std::string_view value) {
   }
   move.kind = static_cast<OffsetMoveKind>(kind);
   return move;
+}
+
+std::string LiteSubscriptionKeyOf(const LiteSubscriptionKey& name) {
+  std::string key;
+  AppendText(&key, name.client_id);
+  AppendText(&key, name.group);
+  AppendText(&key, name.topic);
+  AppendText(&key, name.lite_topic);
+  return key;
+}
+
+absl::StatusOr<LiteSubscriptionKey> ParseLiteSubscriptionKey(std::string_view key) {
+  ByteReader in(key);
+  LiteSubscriptionKey name;
+  name.client_id = std::string(in.TakeText(kMaxClientTextBytes));
+  name.group = std::string(in.TakeText(kMaxNameBytes));
+  name.topic = std::string(in.TakeText(kMaxNameBytes));
+  name.lite_topic = std::string(in.TakeText(kMaxNameBytes));
+  if (!in.Finished() || name.lite_topic.empty()) return Damaged("lite subscription's key", key);
+  return name;
+}
+
+std::string LiteSubscriptionValue() { return NewValue(); }
+
+absl::Status CheckLiteSubscriptionValue(std::string_view value) {
+  ByteReader in(value);
+  RAFTMQ_RETURN_IF_ERROR(CheckVersion(in, "lite subscription", value));
+  return in.Finished() ? absl::OkStatus() : Damaged("lite subscription", value);
 }
 
 }  // namespace raftmq::store

@@ -121,6 +121,11 @@ std::string OffsetMoveKeyOf(std::string_view group, uint64_t number);
 absl::StatusOr<OffsetMoveKey> ParseOffsetMoveKey(std::string_view key);
 std::string OffsetMoveValue(const OffsetMove& move);
 absl::StatusOr<OffsetMove> ParseOffsetMoveValue(std::string_view value);  // without its number
+// A lite subscription is all key: client, group, parent topic, lite topic.
+std::string LiteSubscriptionKeyOf(const LiteSubscriptionKey& key);
+absl::StatusOr<LiteSubscriptionKey> ParseLiteSubscriptionKey(std::string_view key);
+std::string LiteSubscriptionValue();
+absl::Status CheckLiteSubscriptionValue(std::string_view value);
 
 std::string LeaseValue(const Lease& lease);
 absl::StatusOr<Lease> ParseLeaseValue(std::string_view value);

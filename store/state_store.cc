@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, kStateColumns> kColumnNames = {
     "queues",        "positions",    "leases",
     "timers",        "transactions", "ended_transactions",
     "dead_lettered", "redriven",     "kept",
-    "kept_bytes",    "queue_locks",  "offset_moves"};
+    "kept_bytes",    "queue_locks",  "offset_moves",  "lite_subscriptions"};
 
 // In the meta column, beside the state's own row.
 constexpr std::string_view kFormatKey = "format";

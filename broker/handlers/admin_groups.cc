@@ -18,6 +18,8 @@ void FillGroup(const store::GroupConfig& config, adm::Group* group) {
   group->set_created_ms(config.created_ms);
   group->set_created_index(config.created_index.value());
   FillRetryPolicy(config.retry_policy, group->mutable_retry_policy());
+  group->set_lite_exclusive(config.lite_exclusive);
+  group->set_lite_client_quota(config.lite_client_quota);
 }
 
 // What the request sets; the rest stays.
@@ -39,6 +41,8 @@ absl::Status ApplyRequest(const adm::UpdateGroupRequest& request, store::GroupCo
     config->consume_from = static_cast<store::ConsumeFrom>(request.consume_from());
   }
   if (request.has_retry_policy()) config->retry_policy = ToRetryPolicy(request.retry_policy());
+  if (request.has_lite_exclusive()) config->lite_exclusive = request.lite_exclusive();
+  if (request.has_lite_client_quota()) config->lite_client_quota = request.lite_client_quota();
   if (request.has_consume_timestamp_ms()) {
     config->consume_timestamp_ms = request.consume_timestamp_ms();
   }

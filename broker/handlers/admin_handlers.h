@@ -13,11 +13,13 @@
 #include "broker/forwarding.h"
 #include "broker/group_members.h"
 #include "broker/group_view.h"
+#include "broker/lite_notices.h"
 #include "broker/orphan_recovery.h"
 #include "broker/receive_waiters.h"
 #include "dledger/ledger.h"
 #include "dledger/read_index.h"
 #include "store/dead_letter_queues.h"
+#include "store/lite_topics.h"
 #include "store/message_store.h"
 #include "store/retention.h"
 #include "store/waiting_messages.h"
@@ -30,7 +32,9 @@ struct AdminDeps {
   store::WaitingMessages* waiting = nullptr;
   store::DeadLetterQueues* dead_letters = nullptr;
   store::Retention* retention = nullptr;
+  store::LiteTopics* lite_topics = nullptr;
   OrphanRecovery* recovery = nullptr;
+  LiteNotices* lite_notices = nullptr;
   dledger::Ledger* ledger = nullptr;
   dledger::ReadIndexSource* read_index = nullptr;
   Clock* clock = nullptr;
@@ -66,6 +70,7 @@ class AdminHandlers final : public AdminService {
   void ResolveTransaction(ResolveTransactionCall* call) override;
   void CheckTransaction(CheckTransactionCall* call) override;
   void RecoverTransaction(RecoverTransactionCall* call) override;
+  void UnsubscribeLite(UnsubscribeLiteCall* call) override;
   void UpdateGroup(UpdateGroupCall* call) override;
   void DeleteGroup(DeleteGroupCall* call) override;
   void GetGroup(GetGroupCall* call) override;
@@ -95,6 +100,7 @@ class AdminHandlers final : public AdminService {
   void Execute(ReadIndexCall* call);
 
  private:
+  void AddLiteTopics(TopicStatusCall* call) const;
   template <typename Call>
   void EndOrReroute(Call* call, const absl::Status& status) {
     if (LeaderRouter::IsForAnotherMember(status)) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,7 @@ void FillTopic(const store::TopicConfig& config, adm::Topic* topic) {
   if (config.ack_level) {
     topic->set_ack_level(std::string(dledger::AckLevelName(*config.ack_level)));
   }
+  topic->set_lite_expiration_minutes(config.lite_expiration_minutes);
   topic->set_created_ms(config.created_ms);
   topic->set_created_index(config.created_index.value());
 }
@@ -45,6 +47,14 @@ absl::Status ApplyRequest(const adm::UpdateTopicRequest& request, store::TopicCo
                                                dledger::kAckLevelNames,
                                                ", or nothing for the broker's default"));
     }
+  }
+  if (request.has_lite_expiration_minutes()) {
+    if (request.lite_expiration_minutes() < 1 && request.lite_expiration_minutes() != -1) {
+      return absl::InvalidArgumentError(StrCat("lite_expiration_minutes is ",
+                                               request.lite_expiration_minutes(),
+                                               ", expected minutes, or -1 for never"));
+    }
+    config->lite_expiration_minutes = request.lite_expiration_minutes();
   }
   return absl::OkStatus();
 }
@@ -98,6 +108,21 @@ void AdminHandlers::ListTopics(ListTopicsCall* call) {
   call->Finish();
 }
 
+void AdminHandlers::AddLiteTopics(TopicStatusCall* call) const {
+  const adm::TopicStatusRequest& request = call->request();
+  call->response()->set_lite_topic_count(deps_.lite_topics->Count(request.name()));
+  const auto max = static_cast<size_t>(std::clamp(request.max_lite_topics(), 0, 1'024));
+  for (store::LiteTopicStatus& status :
+       deps_.lite_topics->List(request.name(), request.after_lite_topic(), max)) {
+    adm::LiteTopicStatus* row = call->response()->add_lite_topics();
+    row->set_lite_topic(status.lite_topic);
+    row->set_min_offset(status.min_offset.value());
+    row->set_max_offset(status.max_offset.value());
+    row->set_last_store_ms(status.last_store_ms);
+    for (std::string& client : status.subscribers) row->add_subscribers(std::move(client));
+  }
+}
+
 void AdminHandlers::TopicStatus(TopicStatusCall* call) {
   deps_.reads->Post([this, call] {
     const absl::StatusOr<store::TopicConfig> topic = deps_.store->FindTopic(call->request().name());
@@ -117,6 +142,7 @@ void AdminHandlers::TopicStatus(TopicStatusCall* call) {
       if (!since.ok()) return call->Fail(since.status());
       queue->set_since_offset(since->value());
     }
+    if (topic->type == store::TopicType::kLite) AddLiteTopics(call);
     call->Finish();
   });
 }

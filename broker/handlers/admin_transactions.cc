@@ -101,6 +101,12 @@ void AdminHandlers::Execute(CheckTransactionCall* call) {
       });
 }
 
+void AdminHandlers::UnsubscribeLite(UnsubscribeLiteCall* call) {
+  call->response()->set_told(
+      deps_.lite_notices->TellHere(call->request().client_id(), call->request().lite_topic()));
+  call->Finish();
+}
+
 void AdminHandlers::RecoverTransaction(RecoverTransactionCall* call) {
   call->response()->set_asked(deps_.recovery->AskHere(call->request().record()));
   call->Finish();

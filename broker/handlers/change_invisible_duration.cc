@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "broker/handlers/messaging_handlers.h"
+#include "broker/lite_handle.h"
 #include "broker/proto_time.h"
 
 namespace raftmq::broker {
@@ -22,8 +23,10 @@ void MessagingHandlers::ChangeInvisibleDuration(ChangeInvisibleCall* call) {
   const bool node = call->context().language == ClientLanguage::kNodeJs;
   const v2::ClientType type = client.has_value() ? client->type : v2::CLIENT_TYPE_UNSPECIFIED;
   // Of a Node.js client whose Settings went to another member it is taken for granted.
-  const bool push = type == v2::PUSH_CONSUMER || (node && type == v2::CLIENT_TYPE_UNSPECIFIED);
-  if (push && !call->context().forwarded && !call->context().renewal) {
+  const bool push = type == v2::PUSH_CONSUMER || type == v2::LITE_PUSH_CONSUMER ||
+                    (node && type == v2::CLIENT_TYPE_UNSPECIFIED);
+  // A lite topic is suspended for the time that is asked for: nobody failed on the message.
+  if (push && !request->suspend() && !call->context().forwarded && !call->context().renewal) {
     call->mutable_context()->nack = true;
     // Its library takes the seconds of the back-off policy for milliseconds; a message that fails
     // would come back in a tight loop. The group's policy decides.
@@ -39,25 +42,25 @@ void MessagingHandlers::Execute(ChangeInvisibleCall* call) {
   if (status.ok()) status = CheckTopic(request.topic());
   if (status.ok()) status = CheckChangeInvisible(invisible_ms, options_.limits);
   if (!status.ok()) return FinishWithError(call, status);
-  auto done = [this, call, invisible_ms](absl::StatusOr<std::string> handle) {
+  const StoredHandle stored = StoredHandleOf(request.topic().name(), request.receipt_handle());
+  auto done = [this, call, invisible_ms, stored](absl::StatusOr<std::string> handle) {
     if (!handle.ok()) return EndOrReroute(call, handle.status());
-    deps_.waiters->OnReleased(call->request().group().name(), call->request().topic().name(),
-                              invisible_ms);
+    deps_.waiters->OnReleased(call->request().group().name(), stored.topic, invisible_ms);
     SetOk(call->response()->mutable_status());
-    call->response()->set_receipt_handle(*std::move(handle));
+    call->response()->set_receipt_handle(stored.ForClient(*handle));
     call->Finish();
   };
   if (call->context().nack) {
     deps_.store->Nack(
-        request.group().name(), request.topic().name(), request.receipt_handle(),
+        request.group().name(), stored.topic, stored.handle,
         request.has_invisible_duration() ? std::optional<int64_t>(invisible_ms) : std::nullopt,
         std::move(done));
   } else if (call->context().renewal) {
-    deps_.store->Renew(request.group().name(), request.topic().name(), request.receipt_handle(),
-                       invisible_ms, std::move(done));
+    deps_.store->Renew(request.group().name(), stored.topic, stored.handle, invisible_ms,
+                       std::move(done));
   } else {
-    deps_.store->ChangeInvisible(request.group().name(), request.topic().name(),
-                                 request.receipt_handle(), invisible_ms, std::move(done));
+    deps_.store->ChangeInvisible(request.group().name(), stored.topic, stored.handle, invisible_ms,
+                                 std::move(done));
   }
 }
 

@@ -1,4 +1,5 @@
 #include "broker/handlers/messaging_handlers.h"
+#include "broker/lite_handle.h"
 
 namespace raftmq::broker {
 
@@ -27,12 +28,12 @@ void MessagingHandlers::Execute(ForwardToDeadLetterCall* call) {
   absl::Status status = CheckGroup(request.group());
   if (status.ok()) status = CheckTopic(request.topic());
   if (!status.ok()) return FinishWithError(call, status);
-  deps_.dead_letters->Forward(request.group().name(), request.topic().name(),
-                              request.receipt_handle(), [this, call](const absl::Status& moved) {
+  const StoredHandle stored = StoredHandleOf(request.topic().name(), request.receipt_handle());
+  deps_.dead_letters->Forward(request.group().name(), stored.topic, stored.handle,
+                              [this, call, topic = stored.topic](const absl::Status& moved) {
                                 if (!moved.ok()) return EndOrReroute(call, moved);
                                 // The next of its message group may come.
-                                deps_.waiters->OnReleased(call->request().group().name(),
-                                                          call->request().topic().name(), 0);
+                                deps_.waiters->OnReleased(call->request().group().name(), topic, 0);
                                 SetOk(call->response()->mutable_status());
                                 call->Finish();
                               });

@@ -34,6 +34,9 @@ void MessagingHandlers::NotifyClientTermination(NotifyClientTerminationCall* cal
   // Always OK: a client that leaves must not be held up. What it had leased is not renewed.
   const std::string& client_id = call->context().client_id;
   if (!client_id.empty()) {
+    if (const auto client = deps_.clients->Find(client_id); client.has_value()) {
+      LeaveLiteTopics(call->context(), *client);
+    }
     deps_.clients->Remove(client_id);
     deps_.renewals->RemoveClient(client_id);
   }

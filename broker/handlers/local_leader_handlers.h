@@ -24,6 +24,7 @@ class LocalLeaderHandlers final : public LocalLeader {
   void Execute(EndTransactionCall* call) override { messaging_->Execute(call); }
   void Execute(RecallMessageCall* call) override { messaging_->Execute(call); }
   void Execute(ForwardToDeadLetterCall* call) override { messaging_->Execute(call); }
+  void Execute(SyncLiteSubscriptionCall* call) override { messaging_->Execute(call); }
   void Execute(ListTransactionsCall* call) override { admin_->Execute(call); }
   void Execute(ResolveTransactionCall* call) override { admin_->Execute(call); }
   void Execute(CheckTransactionCall* call) override { admin_->Execute(call); }

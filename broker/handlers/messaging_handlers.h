@@ -19,6 +19,7 @@
 #include "broker/forwarding.h"
 #include "broker/group_view.h"
 #include "broker/leader_calls.h"
+#include "broker/lite_notices.h"
 #include "broker/member_addresses.h"
 #include "broker/messaging_service.h"
 #include "broker/other_groups.h"
@@ -29,6 +30,7 @@
 #include "broker/validation.h"
 #include "dledger/ledger.h"
 #include "store/dead_letter_queues.h"
+#include "store/lite_topics.h"
 #include "store/message_store.h"
 #include "store/waiting_messages.h"
 
@@ -49,6 +51,8 @@ struct MessagingDeps {
   store::MessageStore* store = nullptr;
   store::WaitingMessages* waiting = nullptr;
   store::DeadLetterQueues* dead_letters = nullptr;
+  store::LiteTopics* lite_topics = nullptr;
+  LiteNotices* lite_notices = nullptr;
   dledger::Ledger* ledger = nullptr;
   Clock* clock = nullptr;
   ClientRegistry* clients = nullptr;
@@ -99,6 +103,7 @@ class MessagingHandlers final : public MessagingService {
   void Execute(EndTransactionCall* call);
   void Execute(RecallMessageCall* call);
   void Execute(ForwardToDeadLetterCall* call);
+  void Execute(SyncLiteSubscriptionCall* call);
 
  private:
   // Every client says who it is; false: the call was ended with CLIENT_ID_REQUIRED.
@@ -120,8 +125,11 @@ class MessagingHandlers final : public MessagingService {
   void Send(SendMessageCall* call, bool may_create_topic);
   void FinishSend(SendMessageCall* call, const std::vector<store::SendResult>& results) const;
   void SendCreatingTopic(SendMessageCall* call);
+  void FinishAck(AckMessageCall* call, const std::vector<std::string>& topics,
+                 const std::vector<absl::Status>& results);
   void FinishReceive(ReceiveMessageCall* call, const store::ReceiveResult& result) const;
   void FillFromSettings(ReceiveMessageCall* call);
+  absl::Status CheckKindOfClient(const ReceiveMessageCall& call) const;
   void WatchDeliveries(ReceiveMessageCall* call);
   void GiveBack(const Renewals::Lease& lease);
   // One pull, over all its looks at the queue.
@@ -140,6 +148,7 @@ class MessagingHandlers final : public MessagingService {
   void QueryOffsetHere(QueryOffsetCall* call);
   void QueryOffsetByTime(QueryOffsetCall* call);
   bool IsOrderly(const std::string& group) const;
+  void LeaveLiteTopics(const CallContext& of, const ClientRecord& client);
 
   const MessagingOptions options_;
   const MessagingDeps deps_;

@@ -27,8 +27,10 @@ void MessagingHandlers::Execute(QueryAssignmentCall* call) {
     const bool orderly = IsOrderly(call->request().group().name());
     const RouteShape shape = ShapeFor(call->context().language);
     for (const GroupRoute& group : *groups) {
+      // What a client of lite topics gets does not depend on a queue, nor does their order.
+      const bool by_queue = orderly && group.topic.type != store::TopicType::kLite;
       for (v2::MessageQueue& queue :
-           AssignmentsOf(group.topic, orderly, BrokersOf(group.view, shape))) {
+           AssignmentsOf(group.topic, by_queue, BrokersOf(group.view, shape))) {
         *response->add_assignments()->mutable_message_queue() = std::move(queue);
       }
     }

@@ -25,9 +25,30 @@ void WriteDeliveryTimestamp(ReceiveMessageCall* call, int64_t now_ms) {
 
 void MessagingHandlers::ReceiveMessage(ReceiveMessageCall* call) {
   if (!HasClientId(call)) return;
-  if (!call->context().forwarded) FillFromSettings(call);
+  if (!call->context().forwarded) {
+    if (const absl::Status status = CheckKindOfClient(*call); !status.ok()) {
+      return FinishWithError(call, status);
+    }
+    FillFromSettings(call);
+  }
   WatchDeliveries(call);
   deps_.router->Route(call);
+}
+
+// A client that cannot subscribe to lite topics would wait for ever for messages of a topic of type
+// LITE. What this member does not know is not refused.
+absl::Status MessagingHandlers::CheckKindOfClient(const ReceiveMessageCall& call) const {
+  const std::string& name = call.request().message_queue().topic().name();
+  const absl::StatusOr<store::TopicConfig> topic = deps_.store->FindTopic(name);
+  if (!topic.ok() || topic->type != store::TopicType::kLite) return absl::OkStatus();
+  const auto client = deps_.clients->Find(call.context().client_id);
+  if (!client.has_value() ||
+      (client->type != v2::PUSH_CONSUMER && client->type != v2::SIMPLE_CONSUMER)) {
+    return absl::OkStatus();
+  }
+  return store::Refuse(store::Reason::kUnrecognizedClientType,
+                       StrCat("topic ", name, " is of type LITE: its messages are in lite topics, ",
+                              "which a LitePushConsumer or LiteSimpleConsumer receives"));
 }
 
 // Adds what the client's Settings said, which only the member that they came to knows, and notes
@@ -99,6 +120,8 @@ void MessagingHandlers::Execute(ReceiveMessageCall* call) {
   store::ReceiveRequest receive;
   receive.group = request.group().name();
   receive.topic = request.message_queue().topic().name();
+  const absl::StatusOr<store::TopicConfig> topic = deps_.store->FindTopic(receive.topic);
+  receive.lite = topic.ok() && topic->type == store::TopicType::kLite;
   // The queue and the broker that the client names are not a choice of its: any queue is given.
   receive.filter = *std::move(filter);
   receive.max_messages = std::clamp(request.batch_size(), 1, options_.limits.max_receive_batch);

@@ -8,12 +8,6 @@
 namespace raftmq::broker {
 namespace {
 
-absl::Status CheckImplemented(store::TopicType type) {
-  if (type != store::TopicType::kLite) return absl::OkStatus();
-  return absl::UnimplementedError(
-      StrCat("messages of type ", TopicTypeName(type), " are not implemented yet"));
-}
-
 // A delay level makes a message a delayed one, unless it states its delivery time itself.
 absl::Status ApplyDelayLevel(const v2::Message& from, int32_t asked, const DelayLevels& levels,
                              int64_t now_ms, store::NewMessage* message) {
@@ -88,7 +82,6 @@ void MessagingHandlers::Send(SendMessageCall* call, bool may_create_topic) {
     absl::Status status = ApplyDelayLevel(message, call->context().delay_level,
                                           options_.delay_levels, now_ms, &messages.back());
     if (status.ok()) status = CheckTypeAllowed(*topic, messages.back().type);
-    if (status.ok()) status = CheckImplemented(messages.back().type);
     if (!status.ok()) return FinishWithError(call, status);
   }
   deps_.store->Send(std::move(messages), *ack_level,

@@ -65,6 +65,7 @@ class TelemetryListener final : public TelemetryStream::Listener {
             found->name = response.group().name();
             found->orderly = response.group().orderly();
             found->retry_max_times = response.group().retry_max_times();
+            found->lite_client_quota = response.group().lite_client_quota();
             found->retry_policy = ToRetryPolicy(response.group().retry_policy());
           }
           Answer(self, asked, found);

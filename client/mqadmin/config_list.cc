@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "base/strings.h"
 #include "client/mqadmin/retry_policy_text.h"
 
@@ -79,13 +80,15 @@ absl::Status TakeAttributes(const json& item, size_t at, pb::UpdateTopicRequest*
 absl::Status ApplyTopicAttribute(const std::string& text, pb::UpdateTopicRequest* request) {
   constexpr std::string_view kType = "+message.type=";
   constexpr std::string_view kAckLevel = "+ack.level=";
+  constexpr std::string_view kLiteExpiration = "+lite.topic.expiration=";
   if (text.starts_with(kType)) {
     pb::TopicType type = pb::TOPIC_TYPE_UNSPECIFIED;
     if (!pb::TopicType_Parse(text.substr(kType.size()), &type) ||
         type == pb::TOPIC_TYPE_UNSPECIFIED) {
       return absl::InvalidArgumentError(
           StrCat("attribute '", text,
-                 "': expected +message.type= and one of NORMAL, FIFO, DELAY, TRANSACTION, MIXED"));
+                 "': expected +message.type= and one of NORMAL, FIFO, DELAY, TRANSACTION, "
+                 "MIXED, PRIORITY, LITE"));
     }
     request->set_type(type);
     return absl::OkStatus();
@@ -98,10 +101,20 @@ absl::Status ApplyTopicAttribute(const std::string& text, pb::UpdateTopicRequest
     request->set_ack_level(text.substr(kAckLevel.size()));  // the broker knows which there are
     return absl::OkStatus();
   }
+  if (text == "-lite.topic.expiration") {
+    request->set_lite_expiration_minutes(-1);
+    return absl::OkStatus();
+  }
+  int32_t minutes = 0;
+  if (text.starts_with(kLiteExpiration) &&
+      absl::SimpleAtoi(text.substr(kLiteExpiration.size()), &minutes)) {
+    request->set_lite_expiration_minutes(minutes);  // the broker knows which may be
+    return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(
       StrCat("attribute '", text,
-             "': expected +message.type=TYPE, +ack.level=leader|quorum|quorum_fsync|all, or "
-             "-ack.level"));
+             "': expected +message.type=TYPE, +ack.level=leader|quorum|quorum_fsync|all, "
+             "-ack.level, +lite.topic.expiration=MINUTES or -lite.topic.expiration"));
 }
 
 absl::StatusOr<std::vector<pb::UpdateTopicRequest>> ParseTopicList(const std::string& text) {

@@ -23,6 +23,7 @@ struct GroupArguments {
   std::string consume_from;
   std::optional<int64_t> consume_timestamp;
   std::string file;
+  std::vector<std::string> attributes;  // "+lite.sub.model=Exclusive", "+lite.sub.client.quota=10"
 };
 
 std::string ConsumeFromText(const pb::Group& group) {
@@ -92,6 +93,20 @@ void UpdateGroups(CommandLine* line, const GroupArguments& args,
   if (line->exit_code == kExitFailed) line->exit_code = kExitPartial;
 }
 
+absl::Status ApplyAttribute(const std::string& text, pb::UpdateGroupRequest* request) {
+  constexpr std::string_view kQuota = "+lite.sub.client.quota=";
+  int32_t quota = 0;
+  if (text == "+lite.sub.model=Exclusive" || text == "+lite.sub.model=Shared") {
+    request->set_lite_exclusive(text.ends_with("Exclusive"));
+  } else if (text.starts_with(kQuota) && absl::SimpleAtoi(text.substr(kQuota.size()), &quota)) {
+    request->set_lite_client_quota(quota);  // the broker knows which may be
+  } else {
+    return absl::InvalidArgumentError(StrCat(
+        "attribute '", text, "': expected +lite.sub.model=Shared|Exclusive or ", kQuota, "NUMBER"));
+  }
+  return absl::OkStatus();
+}
+
 void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
   static const std::map<std::string, pb::ConsumeFrom> kFrom = {
       {"", pb::CONSUME_FROM_UNSPECIFIED},
@@ -108,6 +123,10 @@ void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
   if (!args.retry_policy.empty()) {
     const absl::Status parsed = ParseRetryPolicy(args.retry_policy, request.mutable_retry_policy());
     if (!parsed.ok()) return line->Fail(parsed, kExitUsage);
+  }
+  for (const std::string& attribute : args.attributes) {
+    const absl::Status applied = ApplyAttribute(attribute, &request);
+    if (!applied.ok()) return line->Fail(applied, kExitUsage);
   }
   UpdateGroups(line, args, {request});
 }
@@ -282,6 +301,11 @@ void AddGroupCommands(CLI::App* app, CommandLine* line) {
       ->check(CLI::IsMember({"first", "last", "timestamp"}));
   update->add_option("--consumeTimestamp", args.consume_timestamp,
                      "milliseconds since 1970, with --consumeFrom timestamp");
+  update
+      ->add_option("-a,--attributes", args.attributes,
+                   "+lite.sub.model=Exclusive: a lite topic has one subscriber in the group, the "
+                   "latest (Shared); +lite.sub.client.quota=N: lite topics of one client (2000)")
+      ->delimiter(',');
   update->callback([line] { UpdateSubGroup(line, args); });
 
   CLI::App* remove = WithPlace(

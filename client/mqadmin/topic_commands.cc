@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/file_system.h"
 #include "client/allocate_strategy.h"
 #include "client/mqadmin/commands.h"
@@ -201,15 +202,37 @@ void TopicRoute(CommandLine* line, const TopicArguments& args) {
   if (report.rows() > 0) line->Print(report);
 }
 
+constexpr int32_t kLiteTopicsAtOnce = 1'024;
+
+// All lite topics of one group, of which `page` has the first ones.
+absl::Status AddLiteTopics(Session& session, const GroupPlace& group, pb::TopicStatusResponse page,
+                           Report* report) {
+  while (page.lite_topics_size() > 0) {
+    for (const pb::LiteTopicStatus& topic : page.lite_topics()) {
+      report->AddRow({group.broker_name, topic.lite_topic(), topic.min_offset(), topic.max_offset(),
+                      FormatTime(topic.last_store_ms()), absl::StrJoin(topic.subscribers(), " ")});
+    }
+    pb::TopicStatusRequest next;
+    next.set_name(page.name());
+    next.set_after_lite_topic(page.lite_topics(page.lite_topics_size() - 1).lite_topic());
+    next.set_max_lite_topics(kLiteTopicsAtOnce);
+    page.Clear();
+    RAFTMQ_RETURN_IF_ERROR(session.Call(group, &Session::Admin::Stub::TopicStatus, next, &page));
+  }
+  return absl::OkStatus();
+}
+
 void TopicStatus(CommandLine* line, const TopicArguments& args) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto groups = session.Groups(args.cluster, args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
   Report report({"Broker", "Queue", "Min Offset", "Max Offset", "Last Updated"});
+  Report lite({"Broker", "Lite Topic", "Min Offset", "Max Offset", "Last Updated", "Subscribers"});
   absl::Status missing;
   for (const GroupPlace& group : *groups) {
     pb::TopicStatusRequest request;
     request.set_name(args.topic);
+    request.set_max_lite_topics(kLiteTopicsAtOnce);
     pb::TopicStatusResponse response;
     const absl::Status done =
         session.Call(group, &Session::Admin::Stub::TopicStatus, request, &response);
@@ -225,9 +248,12 @@ void TopicStatus(CommandLine* line, const TopicArguments& args) {
       report.AddRow({group.broker_name, int64_t{queue.queue()}, queue.min_offset(),
                      queue.max_offset(), FormatTime(queue.last_store_ms())});
     }
+    const absl::Status listed = AddLiteTopics(session, group, response, &lite);
+    if (!listed.ok()) line->Fail(Annotate(listed, group.broker_name), kExitPartial);
   }
   if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
-  line->Print(report);
+  // The messages of a topic of type LITE are in these.
+  line->Print(lite.rows() > 0 ? lite : report);
 }
 
 // The broker groups that have the topic, with its settings there. None, and the command line says
@@ -358,7 +384,8 @@ void AddTopicCommands(CLI::App* app, CommandLine* line) {
   update
       ->add_option("-a,--attributes", args.attributes,
                    "+message.type=NORMAL|FIFO|DELAY|…, +ack.level=leader|quorum|quorum_fsync|all: "
-                   "when senders are answered; -ack.level: by the broker's flushDiskType")
+                   "when senders are answered; -ack.level: by the broker's flushDiskType; "
+                   "+lite.topic.expiration=MINUTES: when idle lite topics go")
       ->delimiter(',');
   update->callback([line] { UpdateTopic(line, args); });
 

@@ -286,7 +286,9 @@ void FakeLedger::Propose(std::unique_ptr<Proposal> proposal) {
     absl::MutexLock lock(&mutex_);
     waiting_.push_back(std::move(proposal));
   }
-  if (options_.synchronous) CHECK(Turn().ok());
+  if (!options_.synchronous) return;
+  const absl::Status turned = Turn();
+  CHECK(turned.ok()) << turned;
 }
 
 absl::StatusOr<std::string> FakeLedger::Read(LogPosition position, size_t size) const {

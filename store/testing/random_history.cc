@@ -43,6 +43,7 @@ bool RandomHistory::Draw(HistoryEntry* entry) {
   if (draw < 40) return DrawUpdate(entry);
   if (draw < 45) return DrawMove(entry);
   if (draw < 60) return DrawRedrive(entry);
+  if (draw < 75) return DrawLite(entry);
   if (draw < 300) return DrawRecords(entry);
   if (draw < 600) return DrawGrant(entry);
   if (draw < 900) return DrawAck(entry);
@@ -287,6 +288,23 @@ bool RandomHistory::DrawRedrive(HistoryEntry* entry) {
   }
   if (again) return false;
   Log(entry, Settle{RedriveRef{topic, queue, offset}});
+  return true;
+}
+
+bool RandomHistory::DrawLite(HistoryEntry* entry) {
+  const std::string client_id = StrCat("client", random_.Below(3));
+  const LiteClient* client = leading_.lite_subscriptions().Find(client_id);
+  SubscribeLite subscribe{SomeGroup(), SomeTopic(), client_id, {}, {}};
+  if (client != nullptr) {
+    subscribe.group = client->group;
+    subscribe.topic = client->topic;
+  }
+  if (leading_.FindGroup(subscribe.group) == nullptr) return false;
+  for (int i = 0; i < 4; ++i) {
+    if (random_.Chance(0.3)) subscribe.added.push_back(StrCat("lite", i));
+    if (random_.Chance(0.3)) subscribe.removed.push_back(StrCat("lite", i));
+  }
+  Log(entry, subscribe);
   return true;
 }
 

@@ -65,6 +65,7 @@ class RandomHistory {
   bool DrawUpdate(HistoryEntry* entry);
   bool DrawMove(HistoryEntry* entry);
   bool DrawRedrive(HistoryEntry* entry);
+  bool DrawLite(HistoryEntry* entry);
 
   void Log(HistoryEntry* entry, CommandBody body);
   void CheckGrant(const Grant& grant);

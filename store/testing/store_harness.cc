@@ -229,6 +229,17 @@ absl::StatusOr<RedriveResult> StoreHarness::Redrive(RedriveRequest request) {
   });
 }
 
+absl::StatusOr<LiteSubscribeResult> StoreHarness::Subscribe(LiteSubscribeRequest request) {
+  return Wait<absl::StatusOr<LiteSubscribeResult>>(this, [&](auto done) {
+    store_->lite_topics().Subscribe(std::move(request), std::move(done));
+  });
+}
+
+absl::StatusOr<int64_t> StoreHarness::ExpireIdle() {
+  return Wait<absl::StatusOr<int64_t>>(
+      this, [&](auto done) { store_->lite_topics().ExpireIdle(std::move(done)); });
+}
+
 void StoreHarness::MakeTopic(const std::string& name, int queues, TopicType type) {
   TopicConfig topic;
   topic.name = name;

@@ -88,6 +88,10 @@ class StoreHarness {
                        const std::string& handle);
   absl::StatusOr<RedriveResult> Redrive(RedriveRequest request);
 
+  absl::StatusOr<LiteSubscribeResult> Subscribe(LiteSubscribeRequest request);
+  // Deletes idle lite topics, as the broker's scheduler does; returns how many.
+  absl::StatusOr<int64_t> ExpireIdle();
+
   absl::StatusOr<Retention::Outcome> Expire(Retention::Limits limits);
   // Where the member's log begins: what was released stays gone when it starts again.
   LogPosition log_begin() const { return ledger_ != nullptr ? ledger_->begin() : log_begin_; }

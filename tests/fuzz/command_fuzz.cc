@@ -70,6 +70,7 @@ std::vector<std::string> Seeds() {
                   "me",
                   "why",
                   {{QueueId(1), QueueOffset(100)}}});
+  add(SubscribeLite{"billing", "orders", "client@1", {"a", "b"}, {"c"}});
 
   std::string frame;
   for (const std::string& one : seeds) {

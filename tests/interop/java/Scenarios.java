@@ -503,6 +503,7 @@ public final class Scenarios extends Clients {
     delays();
     transactions();
     refusals();
+    Lite.addTo(TAP);
     failover();
     System.exit(TAP.run() == 0 ? 0 : 1);
   }

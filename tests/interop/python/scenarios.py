@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 
+import lite  # noqa: F401  its scenarios
 import tap
 from tap import alone, scenario
 
