@@ -48,6 +48,9 @@ const std::vector<std::pair<Reason, v2::Code>> kTable = {
     {Reason::kAckLevelUnavailable, v2::HA_NOT_AVAILABLE},
     {Reason::kDiskFull, v2::TOO_MANY_REQUESTS},
     {Reason::kUnsupported, v2::UNSUPPORTED},
+    {Reason::kIllegalLiteTopic, v2::ILLEGAL_LITE_TOPIC},
+    {Reason::kLiteTopicQuota, v2::LITE_TOPIC_QUOTA_EXCEEDED},
+    {Reason::kLiteSubscriptionQuota, v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED},
     {Reason::kStopped, v2::INTERNAL_SERVER_ERROR},
 };
 
