@@ -58,6 +58,7 @@ class PushConsumer::Impl {
     bool gone = false;       // not in held_ any more
     int running = 0;         // batches in hand or waiting for a thread, and commits under way
     std::optional<QueueOffset> committed;
+    QueueOffset begun_end;  // one past the highest offset that a concurrent listener was given
     // Orderly.
     bool scheduled = false;  // a batch or a pause is under way
     std::map<QueueOffset, int32_t> failures;
@@ -80,6 +81,7 @@ class PushConsumer::Impl {
 
   // ---- Consuming (push_consumer.cc)
   bool MayConsume(const Held& held) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  bool MayFinish(const Held& held, const Batch& batch) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Dispatch(const HeldPtr& held);
   void DispatchAll();
   void ConsumeConcurrently(const HeldPtr& held, Batch batch);

@@ -183,6 +183,13 @@ bool PushConsumer::Impl::MayConsume(const Held& held) const {
          (!clustering() || NowMs() < held.locked_until_ms);
 }
 
+// A queue that is being left: what lies before a message that a listener was given already is
+// finished too. Else the next owner would begin before it, and that one would come twice.
+bool PushConsumer::Impl::MayFinish(const Held& held, const Batch& batch) const {
+  return held.leaving && !held.gone && !held.lost && batch.front().offset < held.begun_end &&
+         (!clustering() || NowMs() < held.locked_until_ms);
+}
+
 void PushConsumer::Impl::DispatchAll() {
   std::vector<HeldPtr> all;
   {
@@ -231,8 +238,9 @@ void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
   uint64_t id = 0;
   {
     absl::MutexLock lock(&mu_);
-    may = MayConsume(*held);
+    may = MayConsume(*held) || MayFinish(*held, batch);
     if (may) {
+      held->begun_end = std::max(held->begun_end, batch.back().offset + 1);
       id = ++batches_begun_;
       in_hand_[id] = {held, &batch, NowMs() + options_.consumeTimeout, false};
     }

@@ -373,7 +373,8 @@ void PushConsumer::Impl::RenewLocks() {
     const int64_t now_ms = NowMs();
     std::vector<HeldPtr> over;
     for (const auto& [key, held] : held_) {
-      if (held->locked_until_ms == 0) continue;
+      // One that is being let go would be locked again by a renewal that overtakes that.
+      if (held->locked_until_ms == 0 || held->departing) continue;
       if (now_ms >= held->locked_until_ms) {
         over.push_back(held);  // another may have had it since
       } else {
