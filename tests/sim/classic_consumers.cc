@@ -21,7 +21,11 @@ ClassicConsumers::ClassicConsumers(Options options, MemberCalls* calls, Clock* c
       random_(random),
       complain_(std::move(complain)) {
   for (int i = 0; i < options_.clients; ++i) {
-    clients_.push_back({.id = StrCat("classic-", i), .number = i, .away_until_ms = 0, .held = {}});
+    clients_.push_back({.id = StrCat("classic-", i),
+                        .number = i,
+                        .away_until_ms = 0,
+                        .held = {},
+                        .let_go_ms = {}});
   }
 }
 
