@@ -216,7 +216,7 @@ TEST_F(OffsetMovesTest, ADeadOwnersQueueIsTakenOverAfterAMoveAsBefore) {
 TEST_F(OffsetMovesTest, WhoHoldsWhatOfAGroupCanBeAsked) {
   Store(2);
   Lock("a", 10'000);
-  ReceiveRequest request{"G", "T", QueueId(1), {}, 1, 10'000, "b", ""};
+  ReceiveRequest request{"G", "T", QueueId(1), false, {}, 1, 10'000, "b", ""};
   ASSERT_TRUE(member_.Receive(request).ok());
   MustMove(Request::ToBegin{}, {QueueId(0)});
   const auto holds = member_.store().ListHolds("G");
