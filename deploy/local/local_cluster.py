@@ -147,7 +147,8 @@ class Process:
         def gone():
             child = _children.get(self.record.get("pid"))
             if child is not None:
-                child.poll()  # reaps it, if it is ours
+                # Reaps it, if it is ours: a zombie whose other threads still end holds its files.
+                return child.poll() is not None
             return self.pid() is None
         wait_until(gone, timeout, f"{self.name} to end", interval=0.01)
 
