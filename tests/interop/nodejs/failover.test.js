@@ -91,12 +91,13 @@ test('the leader is killed while an orderly consumer works', async t => {
     seen.set(body, (seen.get(body) ?? 0) + 1);
     return ConsumeResult.SUCCESS;
   });
+  const messageGroup = await s.messageGroupAvoiding(leader.address, follower.address);
   const producer = await s.startProducer(follower.address, topic);
   const bodies = await s.sendInOrder(producer, topic, 150, async i => {
     if (i !== 50) return;
     await s.waitUntil(() => seen.size > 0, 30000, 'a first message');
     await s.cluster('kill', leader.id);
-  });
+  }, messageGroup);
   await s.waitUntil(() => seen.size >= 150, 90000, '150 messages');
   t.diagnostic(`${[...seen.values()].reduce((a, b) => a + b, 0) - 150} redelivered`);
   assert.deepEqual([...seen.keys()], bodies);

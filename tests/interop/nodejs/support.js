@@ -114,15 +114,28 @@ async function sendMany(producer, topic, count, prefix, at = () => {}) {
 }
 
 // Bodies of one message group; what fails after the client's own retries is sent again.
-async function sendInOrder(producer, topic, count, at = () => {}) {
+async function sendInOrder(producer, topic, count, at = () => {}, messageGroup = 'x') {
   const bodies = Array.from({ length: count }, (_, i) => `m-${i}`);
   for (const [i, body] of bodies.entries()) {
     await at(i);
-    const message = { topic, body: Buffer.from(body), messageGroup: 'x' };
+    const message = { topic, body: Buffer.from(body), messageGroup };
     await waitUntil(() => producer.send(message).then(() => true, () => false), 30000,
       `${body} to be sent`);
   }
   return bodies;
+}
+
+// A message group that the client does not send through the member at `address`: it has a group's
+// messages go through one member, whose death it does not notice (docs/clients.md).
+async function messageGroupAvoiding(address, endpoints) {
+  const topic = await createTopic('where', 'FIFO');
+  const producer = await startProducer(endpoints, topic);
+  for (let i = 0; i < 50; i++) {
+    const messageGroup = `group-${i}`;
+    const [receipt] = [await producer.send({ topic, body: Buffer.from('m'), messageGroup })].flat();
+    if (receipt.endpoints.facade !== address) return messageGroup;
+  }
+  throw new Error(`50 message groups all go through ${address}`);
 }
 
 // Receives and acks until `done(bodies)` or the time is over. Failures are counted, not fatal.
@@ -197,6 +210,7 @@ function foreign(expected, seen) {
 }
 
 module.exports = {
-  cluster, createGroup, createTopic, deadLetters, foreign, holdUntilKilled, members, missing, receiveUntil,
-  sendInOrder, sendMany, shutdownAll, startProducer, startPushConsumer, startSimpleConsumer, status, unique, waitUntil,
+  cluster, createGroup, createTopic, deadLetters, foreign, holdUntilKilled, members, messageGroupAvoiding,
+  missing, receiveUntil, sendInOrder, sendMany, shutdownAll, startProducer, startPushConsumer,
+  startSimpleConsumer, status, unique, waitUntil,
 };
