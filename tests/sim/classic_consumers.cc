@@ -13,10 +13,11 @@ constexpr int32_t kMaxRead = 16;
 
 }  // namespace
 
-ClassicConsumers::ClassicConsumers(Options options, MemberCalls* calls, Clock* clock, Random random,
-                                   Complain complain)
+ClassicConsumers::ClassicConsumers(Options options, MemberCalls* calls, MoveOperator* moves,
+                                   Clock* clock, Random random, Complain complain)
     : options_(std::move(options)),
       calls_(calls),
+      moves_(moves),
       clock_(clock),
       random_(random),
       complain_(std::move(complain)) {
@@ -25,7 +26,8 @@ ClassicConsumers::ClassicConsumers(Options options, MemberCalls* calls, Clock* c
                         .number = i,
                         .away_until_ms = 0,
                         .held = {},
-                        .let_go_ms = {}});
+                        .let_go_ms = {},
+                        .asked_ms = {}});
   }
 }
 
@@ -85,6 +87,9 @@ void ClassicConsumers::Lock(Client& client) {
   if (request.queues.empty()) return;
   const auto asked = request.queues;
   const int64_t asked_ms = NowMs();
+  for (const QueueId queue : asked) {
+    if (client.held.count(queue) == 0) client.asked_ms[queue] = asked_ms;
+  }
   auto call = calls_->NewCall(*member, [] {});
   calls_->At(*member).LockQueues(
       std::move(request),
@@ -146,7 +151,16 @@ void ClassicConsumers::Begin(Client& client, QueueId queue, int member) {
     complain_(StrCat("queue ", queue, " was committed up to ", acknowledged_[queue], ", and ",
                      client.id, " begins at ", *offset));
   }
+  Committed expected;
+  for (const Committed& committed : log_[queue]) {
+    if (committed.place.first <= calls_->At(member).AppliedIndex()) expected = committed;
+  }
+  if (*offset != expected.offset) {
+    complain_(StrCat("the committed offset of queue ", queue, " is ", expected.offset,
+                     " by the log, and ", client.id, " begins at ", *offset));
+  }
   held.next = held.committed = *offset;
+  held.epoch = expected.epoch;
   held.ready = true;
 }
 
@@ -170,8 +184,10 @@ void ClassicConsumers::Consume(Client& client, QueueId queue, uint64_t round, Qu
   if (it == client.held.end() || it->second.round != round) return;
   Held& held = it->second;
   // Its listener works on, even if the lock is over meanwhile: it can't know.
+  // What it has read before a move is to be consumed again after it.
+  const bool counts = held.epoch == EpochOf(queue);
   for (QueueOffset offset = held.next; offset < end; offset = offset + 1) {
-    if (done_with_[queue].insert(offset).second) {
+    if (counts && done_with_[queue].insert(offset).second) {
       ++consumed_;
     } else {
       ++consumed_again_;
@@ -182,26 +198,53 @@ void ClassicConsumers::Consume(Client& client, QueueId queue, uint64_t round, Qu
   if (random_.Chance(0.1)) {
     // It was about to commit when it was stopped; then it does, whoever owns the queue.
     calls_->After(random_.Between(100, 5'000) * 1'000'000,
-                  [=, this, &client] { CommitLate(client, queue, end); });
+                  [=, this, &client, late = LateCommit{queue, end, held.epoch, NowMs()}] {
+                    CommitLate(client, late);
+                  });
   } else if (random_.Chance(0.5)) {
     Commit(client, queue, held);
   }
 }
 
-void ClassicConsumers::CommitLate(Client& client, QueueId queue, QueueOffset offset) {
+void ClassicConsumers::CommitLate(Client& client, const LateCommit& late) {
   const std::optional<int> member = calls_->Pick();
   if (!member) return;
+  const bool stale = late.epoch != EpochOf(late.queue);
+  // Who takes a queue anew knows what is from before; and a move fences the lock's owner only.
+  if (stale && (client.asked_ms[late.queue] >= late.read_ms || revoked_[late.queue] != client.id)) {
+    return;
+  }
   auto call = calls_->NewCall(*member, [] {});
-  calls_->At(*member).UpdateOffset(options_.group, options_.topic, queue, offset, client.id,
-                                   [=](const absl::Status&) { MemberCalls::First(call); });
+  calls_->At(*member).UpdateOffset(
+      options_.group, options_.topic, late.queue, late.offset, client.id,
+      [=, this, &client](const absl::Status& status) {
+        if (MemberCalls::First(call)) OnCommitted(client, late.queue, late.offset, stale, status);
+      });
+}
+
+void ClassicConsumers::OnCommitted(const Client& client, QueueId queue, QueueOffset offset,
+                                   bool stale, const absl::Status& status) {
+  if (!stale) return;
+  if (!status.ok()) {
+    if (store::ReasonOf(status) == store::Reason::kForbidden) ++fenced_;
+    return;
+  }
+  complain_(StrCat(client.id, " had queue ", queue, " when its offset was moved to ",
+                   moves_->Of(options_.group, queue).back().to, ", and could still commit ",
+                   offset));
 }
 
 void ClassicConsumers::Commit(Client& client, QueueId queue, Held& held) {
   const std::optional<int> member = calls_->Pick();
   if (!member) return;
   held.busy = true;
+  const size_t epoch = EpochOf(queue);
+  const bool stale = held.epoch != epoch;
   const auto ended = [=, this, &client, round = held.round](bool committed, QueueOffset offset) {
-    if (committed) acknowledged_[queue] = std::max(acknowledged_[queue], offset);
+    // What was moved meanwhile is another offset than the one that was acknowledged.
+    if (committed && epoch == EpochOf(queue)) {
+      acknowledged_[queue] = std::max(acknowledged_[queue], offset);
+    }
     Held* mine = Holding(client, queue, round);
     if (mine == nullptr) return;
     mine->busy = false;
@@ -210,8 +253,10 @@ void ClassicConsumers::Commit(Client& client, QueueId queue, Held& held) {
   const QueueOffset offset = held.next;
   auto call = calls_->NewCall(*member, [=] { ended(false, offset); });
   calls_->At(*member).UpdateOffset(options_.group, options_.topic, queue, offset, client.id,
-                                   [=](const absl::Status& status) {
-                                     if (MemberCalls::First(call)) ended(status.ok(), offset);
+                                   [=, this, &client](const absl::Status& status) {
+                                     if (!MemberCalls::First(call)) return;
+                                     OnCommitted(client, queue, offset, stale, status);
+                                     ended(status.ok(), offset);
                                    });
 }
 
@@ -226,18 +271,50 @@ void ClassicConsumers::LetGo(Client& client, QueueId queue) {
       [=](const absl::StatusOr<std::vector<QueueId>>&) { MemberCalls::First(call); });
 }
 
-void ClassicConsumers::OnUpdateApplied(LogIndex index, int number,
-                                       const store::UpdateOffset& update) {
+QueueOffset ClassicConsumers::LastOf(QueueId queue) const {
+  const auto it = log_.find(queue);
+  return it == log_.end() || it->second.empty() ? QueueOffset(0) : it->second.back().offset;
+}
+
+void ClassicConsumers::OnUpdate(LogPlace place, const store::UpdateOffset& update) {
   if (update.group != options_.group || update.topic != options_.topic) return;
-  auto& [last_place, last] = applied_[update.queue];
-  const std::pair<LogIndex, int> place(index, number);
-  if (place <= last_place) return;
+  const QueueOffset last = LastOf(update.queue);
   if (update.offset < last) {
-    complain_(StrCat("entry ", index, " takes the committed offset of queue ", update.queue,
+    complain_(StrCat("entry ", place.first, " takes the committed offset of queue ", update.queue,
                      " back from ", last, " to ", update.offset));
   }
-  last_place = place;
-  last = update.offset;
+  log_[update.queue].push_back({place, update.offset, EpochOf(update.queue)});
+}
+
+void ClassicConsumers::OnMove(LogPlace place, const store::MoveOffsets& move) {
+  if (move.group != options_.group || move.topic != options_.topic) return;
+  for (const store::MoveOffsets::Item& item : move.items) {
+    const QueueId queue = item.queue;
+    const QueueOffset from = LastOf(queue);
+    const QueueOffset to = moves_->Of(options_.group, queue).back().to;
+    moves_->SetBefore(options_.group, queue, from);
+    std::set<QueueOffset>& done = done_with_[queue];
+    for (QueueOffset offset = from; offset < to; offset = offset + 1) done.insert(offset);
+    done.erase(done.lower_bound(to), done.end());
+    acknowledged_[queue] = QueueOffset(0);  // `to` is known of only where this is applied
+    if (!owner_[queue].empty()) revoked_[queue] = owner_[queue];
+    log_[queue].push_back({place, to, EpochOf(queue)});
+  }
+}
+
+void ClassicConsumers::OnLock(const store::LockQueues& lock) {
+  if (lock.group != options_.group || lock.topic != options_.topic) return;
+  for (const QueueId queue : lock.queues) {
+    owner_[queue] = lock.client_id;
+    if (lock.until_ms != 0) revoked_[queue].clear();
+  }
+}
+
+void ClassicConsumers::OnRetain(LogPlace place, const store::Retain& retain) {
+  for (const store::Retain::Queue& queue : retain.queues) {
+    if (queue.topic != options_.topic || queue.min <= LastOf(queue.queue)) continue;
+    log_[queue.queue].push_back({place, queue.min, EpochOf(queue.queue)});
+  }
 }
 
 bool ClassicConsumers::Drained(const store::LogMessageStore& leader) const {

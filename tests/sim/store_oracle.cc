@@ -1,9 +1,12 @@
 #include "tests/sim/store_oracle.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/crc.h"
 #include "base/strings.h"
+#include "glog/logging.h"
+#include "store/receipt_handle.h"
 
 namespace raftmq::sim {
 namespace {
@@ -14,6 +17,15 @@ std::string Text(const StoreOracle::Place& place) {
 
 // Enough to see what is wrong; a broken run repeats itself.
 constexpr size_t kMaxViolations = 20;
+
+constexpr LogPlace kNoPlace{LogIndex(0), 0};
+constexpr LogPlace kLogsEnd{LogIndex(std::numeric_limits<int64_t>::max()), 0};
+
+uint64_t LeaseOf(const store::Delivery& delivery) {
+  const auto handle = store::ParseReceiptHandle(delivery.receipt_handle);
+  CHECK(handle.ok()) << handle.status();
+  return handle->lease_id;
+}
 
 }  // namespace
 
@@ -67,15 +79,18 @@ void StoreOracle::OnDelivered(const store::Delivery& delivery, const std::string
   if (refused_.count(body)) {
     Complain(StrCat(Text(place), " holds ", body, ", whose send was refused"));
   }
+  const uint64_t lease_id = LeaseOf(delivery);
   auto acked = acked_.find(place);
-  if (acked != acked_.end() && asked_at > acked->second) {
-    Complain(StrCat(Text(place), " was acked at ", acked->second, " ms and given out again to a ",
-                    "receive of ", asked_at, " ms"));
+  if (acked != acked_.end() && asked_at > acked->second.at_ms) {
+    doubts_.push_back({place, kNoPlace, acked->second.lease_id, lease_id,
+                       StrCat(Text(place), " was acked at ", acked->second.at_ms,
+                              " ms and given out again to a receive of ", asked_at, " ms")});
   }
-  const auto dead = dead_applied_.find(place);
-  if (dead != dead_applied_.end() && asked_at > dead->second) {
-    Complain(StrCat(Text(place), " was dead-lettered at ", dead->second,
-                    " ms and given out again to a receive of ", asked_at, " ms"));
+  const auto dead = dead_.find(place);
+  if (dead != dead_.end() && asked_at > dead->second.seen_ms) {
+    doubts_.push_back({place, dead->second.at.back(), 0, lease_id,
+                       StrCat(Text(place), " was dead-lettered at ", dead->second.seen_ms,
+                              " ms and given out again to a receive of ", asked_at, " ms")});
   }
   if (delivery.attempt > max_attempts_) {
     Complain(
@@ -88,28 +103,70 @@ void StoreOracle::OnDelivered(const store::Delivery& delivery, const std::string
       Complain(StrCat(Text(place), " held ", lease->second.body, " and now holds ", body));
     }
     if (!lease->second.nacked && now < lease->second.not_before) {
-      Complain(StrCat(Text(place), " was leased until ", lease->second.not_before,
-                      " ms and given out again at ", now, " ms"));
+      doubts_.push_back({place, kNoPlace, lease->second.id, lease_id,
+                         StrCat(Text(place), " was leased until ", lease->second.not_before,
+                                " ms and given out again at ", now, " ms")});
     }
     if (delivery.attempt < 2) {
-      Complain(StrCat(Text(place), " was given out again as attempt ", delivery.attempt));
+      doubts_.push_back(
+          {place, kNoPlace, lease->second.id, lease_id,
+           StrCat(Text(place), " was given out again as attempt ", delivery.attempt)});
     }
   }
   // The lease began after the receive did: it cannot end before this.
-  lease->second = {asked_at + invisible_ms, false, body};
+  lease->second = {asked_at + invisible_ms, false, body, lease_id};
 }
 
-void StoreOracle::OnAckBegun(QueueId queue, QueueOffset offset) {
-  ack_order_.emplace(Place(queue, offset), ack_order_.size());
-  ack_begun_.emplace(queue, offset);
+void StoreOracle::OnAckBegun(const store::Delivery& delivery) {
+  const Place place(delivery.queue, delivery.offset);
+  if (acks_begun_[place].emplace(LeaseOf(delivery), acks_begun_count_).second) ++acks_begun_count_;
 }
 
 void StoreOracle::OnDeliveredInOrder(const std::vector<store::Delivery>& deliveries) {
   Answer& answer = answers_.emplace_back();
-  answer.acks_begun = ack_order_.size();
+  answer.acks_begun = acks_begun_count_;
   for (const store::Delivery& delivery : deliveries) {
-    answer.places.emplace_back(delivery.queue, delivery.offset);
+    answer.places.emplace_back(Place(delivery.queue, delivery.offset), LeaseOf(delivery));
   }
+}
+
+void StoreOracle::OnGrant(LogPlace at, const store::GrantItem& item) {
+  granted_[Place(item.queue, item.offset)].push_back(at);
+  if (item.attempt > 0) lease_places_.emplace(item.lease_id, at);
+}
+
+LogPlace StoreOracle::PlaceOf(uint64_t lease_id) const {
+  const auto it = lease_places_.find(lease_id);
+  return it == lease_places_.end() ? kNoPlace : it->second;
+}
+
+bool StoreOracle::Covers(const Place& place, LogPlace after, LogPlace before) const {
+  return moves_->Covers(group_, place.first, place.second, after, before);
+}
+
+bool StoreOracle::WasGranted(const Place& place, const Span& span) const {
+  const auto it = granted_.find(place);
+  return it != granted_.end() && std::any_of(it->second.begin(), it->second.end(),
+                                             [&](LogPlace at) { return span.Has(at); });
+}
+
+bool StoreOracle::WasAcked(const Place& place, const Span& span, size_t acks_begun) const {
+  const auto it = acks_begun_.find(place);
+  return it != acks_begun_.end() &&
+         std::any_of(it->second.begin(), it->second.end(), [&](const auto& ack) {
+           return ack.second < acks_begun && span.Has(PlaceOf(ack.first));
+         });
+}
+
+bool StoreOracle::WasDead(const Place& place, const Span& span) const {
+  const auto it = dead_.find(place);
+  return it != dead_.end() && std::any_of(it->second.at.begin(), it->second.at.end(),
+                                          [&](LogPlace at) { return span.Has(at); });
+}
+
+bool StoreOracle::Missed(const Place& place, const Span& span) const {
+  const auto min = min_.find(place.first);
+  return min != min_.end() && place.second < min->second && !WasGranted(place, span);
 }
 
 // Looked at in the end, when it is known which messages are stored where.
@@ -120,15 +177,25 @@ void StoreOracle::CheckOrder() {
   }
   for (const Answer& answer : answers_) {
     std::set<Place> before;
-    for (const Place& place : answer.places) {
+    for (const auto& [place, lease_id] : answer.places) {
       const auto body = final_.find(place);
       if (body == final_.end()) continue;  // complained about elsewhere
-      for (const QueueOffset earlier : groups[{place.first, MessageGroupOf(body->second)}]) {
-        if (earlier >= place.second) break;
-        const Place other(place.first, earlier);
-        const auto ack = ack_order_.find(other);
-        const bool acked = ack != ack_order_.end() && ack->second < answer.acks_begun;
-        if (!acked && !dead_.count(other) && !before.count(other) && !Missed(other)) {
+      Span span{kNoPlace, kLogsEnd};
+      QueueOffset first(0);
+      for (const MoveOperator::Moved& moved : moves_->Of(group_, place.first)) {
+        if (PlaceOf(lease_id) < moved.place) {
+          span.before = moved.place;
+          break;
+        }
+        span.after = moved.place;
+        first = moved.to;
+      }
+      const std::vector<QueueOffset>& same = groups[{place.first, MessageGroupOf(body->second)}];
+      for (auto earlier = std::lower_bound(same.begin(), same.end(), first);
+           earlier != same.end() && *earlier < place.second; ++earlier) {
+        const Place other(place.first, *earlier);
+        if (!WasAcked(other, span, answer.acks_begun) && !WasDead(other, span) &&
+            !before.count(other) && !Missed(other, span)) {
           Complain(StrCat(Text(place), " was given out before ", Text(other),
                           " of the same message group was acked"));
         }
@@ -138,8 +205,39 @@ void StoreOracle::CheckOrder() {
   }
 }
 
-void StoreOracle::OnAckAcknowledged(QueueId queue, QueueOffset offset, int64_t now) {
-  acked_.emplace(Place(queue, offset), now);
+void StoreOracle::CheckDoubts() {
+  for (const Doubt& doubt : doubts_) {
+    const LogPlace after = doubt.after == kNoPlace ? PlaceOf(doubt.after_lease) : doubt.after;
+    if (!Covers(doubt.place, after, PlaceOf(doubt.before_lease))) Complain(doubt.what);
+  }
+}
+
+// Whether it is rightly behind the group's offset in the end. What the last move that went so far
+// back did not leave out was consumed after it.
+void StoreOracle::CheckConsumed(const Place& place, const std::string& body) {
+  const std::vector<MoveOperator::Moved>& moves = moves_->Of(group_, place.first);
+  Span span{kNoPlace, kLogsEnd};
+  for (auto moved = moves.rbegin(); moved != moves.rend(); ++moved) {
+    if (place.second >= moved->to) {
+      span.after = moved->place;
+      break;
+    }
+    if (place.second >= moved->from) return;
+    span.before = moved->place;
+  }
+  // Dead-lettered: perhaps after grants whose answers were all lost.
+  if (WasDead(place, span) || Missed(place, span)) return;
+  if (!WasGranted(place, span)) {
+    Complain(StrCat(body, " at ", Text(place), " was skipped: it was never given to anybody"));
+  } else if (!WasAcked(place, span, acks_begun_count_)) {
+    Complain(StrCat(body, " at ", Text(place), " counts as consumed, but nobody acked it"));
+  }
+}
+
+void StoreOracle::OnAckAcknowledged(const store::Delivery& delivery, int64_t now) {
+  const Acked acked{now, LeaseOf(delivery)};
+  const auto [known, is_new] = acked_.emplace(Place(delivery.queue, delivery.offset), acked);
+  if (!is_new && known->second.lease_id < acked.lease_id) known->second = acked;
 }
 
 void StoreOracle::OnNackBegun(QueueId queue, QueueOffset offset) {
@@ -148,10 +246,6 @@ void StoreOracle::OnNackBegun(QueueId queue, QueueOffset offset) {
 
 void StoreOracle::OnForwardBegun(QueueId queue, QueueOffset offset) {
   forward_begun_.emplace(queue, offset);
-}
-
-void StoreOracle::OnDeadLetterApplied(QueueId queue, QueueOffset offset, int64_t now) {
-  dead_applied_.emplace(Place(queue, offset), now);
 }
 
 void StoreOracle::OnRedriveApplied(const std::string& settles, LogPosition position,
@@ -164,11 +258,15 @@ void StoreOracle::OnRedriveApplied(const std::string& settles, LogPosition posit
   }
 }
 
-void StoreOracle::OnDeadLetter(int member, const DeadLetter& dead) {
-  if (!dead_seen_.emplace(member, dead.origin).second) {
-    Complain(StrCat(Text(dead.origin), " is dead-lettered twice on member ", member));
+void StoreOracle::OnDeadLetter(LogPlace at, int64_t now, const DeadLetter& dead) {
+  Dead& known = dead_[dead.origin];
+  if (!known.at.empty() && !Covers(dead.origin, known.at.back(), at)) {
+    Complain(StrCat(Text(dead.origin), " is dead-lettered twice, the second time by entry ",
+                    at.first));
   }
-  dead_.emplace(dead.origin, dead.body);
+  known.body = dead.body;
+  known.seen_ms = now;
+  known.at.push_back(at);
   if (dead.reason == "FORWARDED_BY_CONSUMER" && !forward_begun_.count(dead.origin)) {
     Complain(StrCat(Text(dead.origin), " was dead-lettered, but nobody gave it up"));
   }
@@ -180,13 +278,18 @@ void StoreOracle::OnDeadLetter(int member, const DeadLetter& dead) {
 
 // When all members have told all of theirs.
 void StoreOracle::CheckDeadLetters() {
-  for (const auto& [place, body] : dead_) {
+  for (const auto& [place, dead] : dead_) {
     const auto stored = final_.find(place);
-    if (stored == final_.end() || stored->second != body) {
-      Complain(StrCat("the dead letter ", body, " says it was at ", Text(place)));
+    if (stored == final_.end() || stored->second != dead.body) {
+      Complain(StrCat("the dead letter ", dead.body, " says it was at ", Text(place)));
     }
-    if (acked_.count(place)) {
-      Complain(StrCat(body, " at ", Text(place), " was acked and dead-lettered"));
+    const auto acked = acked_.find(place);
+    if (acked == acked_.end()) continue;
+    const LogPlace leased = PlaceOf(acked->second.lease_id);
+    for (const LogPlace& at : dead.at) {
+      if (!Covers(place, std::min(leased, at), std::max(leased, at))) {
+        Complain(StrCat(dead.body, " at ", Text(place), " was acked and dead-lettered"));
+      }
     }
   }
 }
@@ -218,11 +321,6 @@ void StoreOracle::OnFinalQueue(int member, QueueId queue, QueueOffset first,
   }
 }
 
-bool StoreOracle::Missed(const Place& place) const {
-  const auto min = min_.find(place.first);
-  return min != min_.end() && place.second < min->second && !granted_.count(place);
-}
-
 size_t StoreOracle::expired() const {
   size_t expired = 0;
   for (const auto& [queue, min] : min_) expired += static_cast<size_t>(min.value());
@@ -230,6 +328,7 @@ size_t StoreOracle::expired() const {
 }
 
 void StoreOracle::CheckEnd() {
+  CheckDoubts();
   CheckOrder();
   CheckDeadLetters();
   std::map<std::string, std::vector<Place>> stored;
@@ -239,16 +338,7 @@ void StoreOracle::CheckEnd() {
       Complain(StrCat(Text(place), " holds ", body, ", whose send was refused"));
     }
     stored[body].push_back(place);
-    // The group's offset is past all of them.
-    if (dead_.count(place)) {
-      continue;  // perhaps after grants whose answers were all lost
-    } else if (Missed(place)) {
-      continue;
-    } else if (!leases_.count(place)) {
-      Complain(StrCat(body, " at ", Text(place), " was skipped: it was never given to anybody"));
-    } else if (!ack_begun_.count(place)) {
-      Complain(StrCat(body, " at ", Text(place), " counts as consumed, but nobody acked it"));
-    }
+    CheckConsumed(place, body);  // the group's offset is past all of them
   }
   for (const auto& [body, places] : stored) {
     const auto sent_back = sent_back_.find(body);

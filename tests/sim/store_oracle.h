@@ -15,6 +15,9 @@
 //   - to an orderly group no message is given out before all earlier ones of its message group in
 //   its
 //     queue are acked or come before it in the same answer.
+// A move of the group's offsets by an operator undoes what came before it in the log, from where it
+// goes on, and nothing else: there, and only there, what was acked, leased or dead-lettered comes
+// again, as new. What it leaves out need not come.
 //
 // Single-threaded, like the simulation.
 #pragma once
@@ -29,12 +32,19 @@
 #include "base/ids.h"
 #include "dledger/state_machine.h"
 #include "store/model.h"
+#include "tests/sim/move_operator.h"
 
 namespace raftmq::sim {
 
 class StoreOracle {
  public:
   using Place = std::pair<QueueId, QueueOffset>;
+
+  // Whose offsets it moves, on the topic that all here is about.
+  void SetMoves(const MoveOperator* moves, std::string group) {
+    moves_ = moves;
+    group_ = std::move(group);
+  }
 
   void OnApplied(int member, const dledger::CommittedEntry& entry);
   void OnLeader(int member, Term term);
@@ -50,16 +60,14 @@ class StoreOracle {
   // `asked_at`: when the receive began; `now`: when its answer came. Monotonic milliseconds.
   void OnDelivered(const store::Delivery& delivery, const std::string& body, int64_t asked_at,
                    int64_t now, int64_t invisible_ms);
-  void OnAckBegun(QueueId queue, QueueOffset offset);  // it may take effect from now on
-  void OnAckAcknowledged(QueueId queue, QueueOffset offset, int64_t now);
+  void OnAckBegun(const store::Delivery& delivery);  // it may take effect from now on
+  void OnAckAcknowledged(const store::Delivery& delivery, int64_t now);
   // All of one answer, after OnDelivered of each: in order, to an orderly group.
   void OnDeliveredInOrder(const std::vector<store::Delivery>& deliveries);
   // Its consumer gives it up; it may take effect from now on.
   void OnForwardBegun(QueueId queue, QueueOffset offset);
   // How often a message is given out at most.
   void SetMaxAttempts(int32_t max_attempts) { max_attempts_ = max_attempts; }
-  // A member applied the entry that dead-letters it.
-  void OnDeadLetterApplied(QueueId queue, QueueOffset offset, int64_t now);
   // A member applied the entry at `position` that sends a dead letter back.
   void OnRedriveApplied(const std::string& settles, LogPosition position, const std::string& body);
   // The lease may end earlier from now on.
@@ -67,20 +75,20 @@ class StoreOracle {
 
   // A member applied the entry of a message.
   void OnMessageApplied(int member, QueueId queue, QueueOffset offset, const std::string& body);
-  // A member applied a grant of it: the group has it in flight.
-  void OnGrantApplied(QueueId queue, QueueOffset offset) { granted_.emplace(queue, offset); }
+  // In the order of the log, each once: a grant of it, the group has it in flight.
+  void OnGrant(LogPlace at, const store::GrantItem& item);
 
   // At the end: the bodies of one queue of one member that have not expired, from `first` on.
   void OnFinalQueue(int member, QueueId queue, QueueOffset first,
                     const std::vector<std::string>& bodies);
-  // One dead letter that a member applied, each once, with the place it came from.
+  // One dead letter, in the order of the log, each once, with the place it came from; seen `now`.
   struct DeadLetter {
     Place origin;
     std::string body;
     std::string reason;
     int32_t attempts = 0;
   };
-  void OnDeadLetter(int member, const DeadLetter& dead);
+  void OnDeadLetter(LogPlace at, int64_t now, const DeadLetter& dead);
   // At the end, when all final queues were seen: every acknowledged message is stored, and was
   // given to the consumers, who acked it.
   void CheckEnd();
@@ -100,8 +108,30 @@ class StoreOracle {
 
  private:
   void Note(uint64_t value);
+  // What lies between two moves of a queue's offset, in the log.
+  struct Span {
+    LogPlace after;
+    LogPlace before;
+    bool Has(LogPlace at) const { return after < at && at < before; }
+  };
+  LogPlace PlaceOf(uint64_t lease_id) const;
+  bool Covers(const Place& place, LogPlace after, LogPlace before) const;
+  bool WasGranted(const Place& place, const Span& span) const;
+  // With a lease of that span, when so many acks had begun.
+  bool WasAcked(const Place& place, const Span& span, size_t acks_begun) const;
+  bool WasDead(const Place& place, const Span& span) const;
   // Expired before the group had got so far: it may go without it.
-  bool Missed(const Place& place) const;
+  bool Missed(const Place& place, const Span& span) const;
+  // Complained about in the end, unless a move to the place or before it lies in between.
+  struct Doubt {
+    Place place;
+    LogPlace after;           // or, if 0, that of the lease
+    uint64_t after_lease = 0;
+    uint64_t before_lease = 0;
+    std::string what;
+  };
+  void CheckDoubts();
+  void CheckConsumed(const Place& place, const std::string& body);
   void CheckOrder();
   void CheckDeadLetters();
 
@@ -116,28 +146,41 @@ class StoreOracle {
     int64_t not_before = 0;  // milliseconds
     bool nacked = false;
     std::string body;
+    uint64_t id = 0;
   };
   std::map<Place, Lease> leases_;
-  std::set<Place> ack_begun_;
-  std::map<Place, int64_t> acked_;  // when its acknowledgement came
+  struct Acked {
+    int64_t at_ms = 0;  // when its acknowledgement came
+    uint64_t lease_id = 0;
+  };
+  std::map<Place, Acked> acked_;  // the latest lease's
   size_t redelivered_ = 0;
   // Answers to the orderly group, each with what was being acked when it came.
   struct Answer {
-    std::vector<Place> places;
+    std::vector<std::pair<Place, uint64_t>> places;  // with their leases
     size_t acks_begun = 0;
   };
   std::vector<Answer> answers_;
-  std::map<Place, size_t> ack_order_;   // how many other acks had begun
+  // By lease: how many others had begun.
+  std::map<Place, std::map<uint64_t, size_t>> acks_begun_;
+  size_t acks_begun_count_ = 0;
   std::map<Place, std::string> final_;  // all that were ever applied
-  std::set<Place> granted_;
+  std::map<Place, std::vector<LogPlace>> granted_;
+  std::map<uint64_t, LogPlace> lease_places_;
+  std::vector<Doubt> doubts_;
+  const MoveOperator* moves_ = nullptr;
+  std::string group_;
   std::map<QueueId, QueueOffset> min_;  // first that has not expired
   int32_t max_attempts_ = 0;
   std::set<Place> forward_begun_;
-  std::map<Place, int64_t> dead_applied_;  // when the first member did
-  std::map<Place, std::string> dead_;
+  struct Dead {
+    std::string body;
+    int64_t seen_ms = 0;  // when the first member applied the last one
+    std::vector<LogPlace> at;
+  };
+  std::map<Place, Dead> dead_;
   std::map<std::string, LogPosition> redriven_;  // by what the entry settles
   std::map<std::string, int> sent_back_;         // how often, by body
-  std::set<std::pair<int, Place>> dead_seen_;    // by member
 };
 
 }  // namespace raftmq::sim

@@ -27,6 +27,7 @@ constexpr char kDelayTopic[] = "D";
 constexpr char kTransactionTopic[] = "X";
 constexpr char kGroup[] = "G";
 constexpr char kClassicGroup[] = "C";
+constexpr char kBusyGroup[] = "B";  // nobody consumes: its offsets are moved only
 constexpr int kQueues = 4;
 // Three segments of a member's log; what is older expires.
 constexpr int64_t kLogBytes = 3 * (64 << 10);
@@ -56,10 +57,17 @@ class Simulation {
         &scheduler_, cluster, [this](int member, FileSystem* fs) { return MakeStore(member, fs); });
     down_until_.resize(options.members, 0);
     calls_ = std::make_unique<MemberCalls>(&scheduler_, cluster_.get(), &random_);
+    const auto complain = [this](std::string what) { oracle_.Complain(std::move(what)); };
+    moves_ = std::make_unique<MoveOperator>(
+        MoveOperator::Options{.topic = kTopic,
+                              .queues = kQueues,
+                              .groups = {kGroup, kClassicGroup},
+                              .busy_group = options.seed % 8 == 1 ? kBusyGroup : ""},
+        calls_.get(), scheduler_.clock(), random_.Fork(), complain);
+    oracle_.SetMoves(moves_.get(), kGroup);
     classic_ = std::make_unique<ClassicConsumers>(
         ClassicConsumers::Options{.group = kClassicGroup, .topic = kTopic, .queues = kQueues},
-        calls_.get(), scheduler_.clock(), random_.Fork(),
-        [this](std::string what) { oracle_.Complain(std::move(what)); });
+        calls_.get(), moves_.get(), scheduler_.clock(), random_.Fork(), complain);
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -90,6 +98,7 @@ class Simulation {
     for (int i = 0; i < options_.consumers; ++i) Consume();
     Redrive();
     classic_->Start();
+    moves_->Start();
     const int64_t end = scheduler_.now() + options_.fault_nanos;
     while (scheduler_.now() < end && oracle_.violations().empty()) {
       scheduler_.RunFor(random_.Between(20, 400) * kMillisecond);
@@ -129,7 +138,9 @@ class Simulation {
         store::LogMessageStore::Open(options, fs, scheduler_.clock(), read.get(), flush.get());
     CHECK(opened.ok()) << "member " << member << ": " << opened.status();
     auto watched = std::make_unique<WatchedStore>(
-        WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), &shown_}, member,
+        WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), moves_.get(), &shown_,
+                              &newest_},
+        member,
         scheduler_.clock(),
         WatchedStore::Runners{std::move(read), std::move(flush),
                               scheduler_.NewRunner(StrCat("n", member, " timer"))},
@@ -464,11 +475,11 @@ class Simulation {
     if (!member) return;
     auto call = NewCall(*member, [] {});
     if (ack) {
-      oracle_.OnAckBegun(delivery.queue, delivery.offset);
+      oracle_.OnAckBegun(delivery);
       StoreOf(*member)->Ack(kGroup, kTopic, {delivery.receipt_handle},
                             [=, this](std::vector<absl::Status> statuses) {
                               if (!End(call) || !statuses[0].ok()) return;
-                              oracle_.OnAckAcknowledged(delivery.queue, delivery.offset,
+                              oracle_.OnAckAcknowledged(delivery,
                                                         scheduler_.clock()->MonotonicMillis());
                             });
       return;
@@ -587,6 +598,7 @@ class Simulation {
     ReviveMembers(true);
     draining_ = true;
     classic_->Drain();
+    moves_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -604,6 +616,8 @@ class Simulation {
     }
     CompareDumps();
     ReadFinalQueues();
+    for (const auto& [member, store] : calls_->stores()) moves_->CheckEnd(member, *store);
+    moves_->LearnBefore(kGroup, *calls_->stores().begin()->second);
     oracle_.CheckEnd();
     CheckWaiting();
   }
@@ -672,6 +686,9 @@ class Simulation {
     result.classic_consumed = classic_->consumed();
     result.classic_consumed_again = classic_->consumed_again();
     result.hand_overs = classic_->hand_overs();
+    result.moves = moves_->moves();
+    result.undos = moves_->undos();
+    result.fenced = classic_->fenced();
     for (int i = 0; i < cluster_->size(); ++i) {
       if (!cluster_->running(i)) continue;
       result.terms = std::max(result.terms, cluster_->replica(i)->Status()->term.value());
@@ -688,9 +705,11 @@ class Simulation {
   StoreOracle oracle_;
   WaitingOracle waiting_oracle_;
   std::set<std::pair<int, LogPosition>> shown_;
+  LogIndex newest_;  // that any member applied
   std::string state_root_;
   std::unique_ptr<SimCluster> cluster_;
   std::unique_ptr<MemberCalls> calls_;
+  std::unique_ptr<MoveOperator> moves_;
   std::unique_ptr<ClassicConsumers> classic_;
   std::vector<int64_t> down_until_;
   bool creating_ = false;

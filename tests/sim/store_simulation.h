@@ -43,6 +43,9 @@ struct SimulationResult {
   size_t classic_consumed = 0;        // by the group of the classic queue model
   size_t classic_consumed_again = 0;  // which it consumed before
   size_t hand_overs = 0;              // of queues, from owner to owner
+  size_t moves = 0;                   // of offsets, by an operator
+  size_t undos = 0;                   // of those
+  size_t fenced = 0;                  // commits from before a move that were refused
   int faults = 0;
   int64_t terms = 0;
   uint64_t tasks = 0;

@@ -62,13 +62,15 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     std::unique_ptr<SimTaskRunner> timer;
   };
 
-  // Told of what members apply; `shown`: which member was seen to apply which record, since a
+  // Told of what members apply, and of some of it once, in the order of the log; `shown`: which member was seen to apply which record, since a
   // restarted one applies some again.
   struct Oracles {
     StoreOracle* store = nullptr;
     WaitingOracle* waiting = nullptr;
     ClassicConsumers* classic = nullptr;
+    MoveOperator* moves = nullptr;
     std::set<std::pair<int, LogPosition>>* shown = nullptr;
+    LogIndex* newest = nullptr;  // that any member applied
   };
 
   // `log_bytes`: what retention leaves.
@@ -98,8 +100,10 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
   absl::Status Apply(std::span<const dledger::CommittedEntry> entries) override {
     for (const dledger::CommittedEntry& entry : entries) {
       oracles_.store->OnApplied(member_, entry);
-      if (entry.type == dledger::FrameType::kRecords) ShowRecords(entry.body);
-      if (entry.type == dledger::FrameType::kCommands) ShowCommands(entry.index, entry.body);
+      const bool is_new = entry.index > *oracles_.newest;
+      if (is_new) *oracles_.newest = entry.index;
+      if (entry.type == dledger::FrameType::kRecords) ShowRecords(entry, is_new);
+      if (entry.type == dledger::FrameType::kCommands && is_new) ShowCommands(entry);
     }
     return store_->Apply(entries);
   }
@@ -129,12 +133,15 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
   }
 
   // A restarted member applies some entries again.
-  void ShowRecords(std::string_view records) {
+  void ShowRecords(const dledger::CommittedEntry& entry, bool is_new) {
+    std::string_view records = entry.body;
+    int number = 0;
     while (!records.empty()) {
       const auto bytes = store::TakeRecord(&records);
       CHECK(bytes.ok()) << bytes.status();
       const auto record = store::ParseRecord(*bytes);
       CHECK(record.ok()) << record.status();
+      ++number;
       const std::string body(record->body);
       const std::string_view settles = record->properties.Get(store::property::kSettles);
       if (settles.substr(0, 2) == "R:") {
@@ -145,31 +152,34 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
         oracles_.store->OnMessageApplied(member_, record->queue_id, record->queue_offset, body);
       } else if (record->topic == kWatchedDelayTopic || record->topic == kWatchedTransactionTopic) {
         oracles_.waiting->OnApplied(member_, body, record->store_timestamp_ms);
-      } else if (record->topic == kWatchedDeadLetterTopic) {
-        const StoreOracle::DeadLetter dead = DeadLetterOf(*record);
-        oracles_.store->OnDeadLetterApplied(dead.origin.first, dead.origin.second,
-                                            clock_->MonotonicMillis());
-        oracles_.store->OnDeadLetter(member_, dead);
+      } else if (record->topic == kWatchedDeadLetterTopic && is_new) {
+        oracles_.store->OnDeadLetter({entry.index, number}, clock_->MonotonicMillis(),
+                                     DeadLetterOf(*record));
       }
     }
   }
 
-  void ShowCommands(LogIndex index, std::string_view body) {
-    const auto commands = store::SplitCommands(body);
+  void ShowCommands(const dledger::CommittedEntry& entry) {
+    const auto commands = store::SplitCommands(entry.body);
     CHECK(commands.ok()) << commands.status();
-    int number = 0;
+    LogPlace place{entry.index, 0};
     for (const std::string_view bytes : *commands) {
-      ++number;
+      ++place.second;
       const auto command = store::ParseCommand(bytes);
       CHECK(command.ok()) << command.status();
       if (const auto* update = std::get_if<store::UpdateOffset>(&command->body)) {
-        oracles_.classic->OnUpdateApplied(index, number, *update);
-      }
-      const auto* grant = std::get_if<store::Grant>(&command->body);
-      if (grant == nullptr || grant->group != kWatchedGroup || grant->topic != kWatchedTopic)
-        continue;
-      for (const store::GrantItem& item : grant->items) {
-        oracles_.store->OnGrantApplied(item.queue, item.offset);
+        oracles_.classic->OnUpdate(place, *update);
+      } else if (const auto* move = std::get_if<store::MoveOffsets>(&command->body)) {
+        oracles_.moves->OnMove(place, *move);
+        oracles_.classic->OnMove(place, *move);
+      } else if (const auto* lock = std::get_if<store::LockQueues>(&command->body)) {
+        oracles_.classic->OnLock(*lock);
+      } else if (const auto* retain = std::get_if<store::Retain>(&command->body)) {
+        oracles_.moves->OnRetain(*retain);
+        oracles_.classic->OnRetain(place, *retain);
+      } else if (const auto* grant = std::get_if<store::Grant>(&command->body)) {
+        if (grant->group != kWatchedGroup || grant->topic != kWatchedTopic) continue;
+        for (const store::GrantItem& item : grant->items) oracles_.store->OnGrant(place, item);
       }
     }
   }
