@@ -215,11 +215,11 @@ void ClassicConsumers::CommitLate(Client& client, const LateCommit& late) {
     return;
   }
   auto call = calls_->NewCall(*member, [] {});
-  calls_->At(*member).UpdateOffset(
-      options_.group, options_.topic, late.queue, late.offset, client.id,
-      [=, this, &client](const absl::Status& status) {
-        if (MemberCalls::First(call)) OnCommitted(client, late.queue, late.offset, stale, status);
-      });
+  calls_->At(*member).UpdateOffset(options_.group, options_.topic, late.queue, late.offset,
+                                   client.id, [=, this, &client](const absl::Status& status) {
+                                     if (MemberCalls::First(call))
+                                       OnCommitted(client, late.queue, late.offset, stale, status);
+                                   });
 }
 
 void ClassicConsumers::OnCommitted(const Client& client, QueueId queue, QueueOffset offset,

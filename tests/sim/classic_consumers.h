@@ -128,7 +128,7 @@ class ClassicConsumers {
     size_t epoch = 0;
   };
   std::map<QueueId, std::vector<Committed>> log_;  // all committed offsets, oldest first
-  std::map<QueueId, std::string> owner_;    // who locked it last, by the log
+  std::map<QueueId, std::string> owner_;           // who locked it last, by the log
   std::map<QueueId, std::string> revoked_;  // who had it at the last move, and did not take it anew
   size_t fenced_ = 0;
   size_t consumed_ = 0;

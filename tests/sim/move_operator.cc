@@ -86,11 +86,10 @@ void MoveOperator::Ask(store::OffsetMoveRequest request) {
   request.why = StrCat("move-", ++asked_count_);
   asked_[request.why];
   auto call = calls_->NewCall(*member, [] {});
-  calls_->At(*member).MoveOffsets(
-      request, [=, this, why = request.why,
-                group = request.group](const absl::StatusOr<store::OffsetMove>& moved) {
-        if (MemberCalls::First(call)) OnAnswer(why, group, moved);
-      });
+  calls_->At(*member).MoveOffsets(request, [=, this, why = request.why, group = request.group](
+                                               const absl::StatusOr<store::OffsetMove>& moved) {
+    if (MemberCalls::First(call)) OnAnswer(why, group, moved);
+  });
 }
 
 void MoveOperator::OnAnswer(const std::string& why, const std::string& group,
@@ -117,8 +116,8 @@ void MoveOperator::OnMove(LogPlace place, const store::MoveOffsets& move) {
   ++moves_;
   if (move.kind == store::OffsetMoveKind::kUndo) ++undos_;
   Logged& logged = logged_[move.group].emplace_back();
-  logged.move = {logged_[move.group].size(), 0,        move.kind, move.undoes,
-                 move.topic,                 move.who, move.why,  {}};
+  logged.move = {
+      logged_[move.group].size(), 0, move.kind, move.undoes, move.topic, move.who, move.why, {}};
   for (const store::MoveOffsets::Item& item : move.items) {
     const QueueOffset to = std::max(item.offset, min_[item.queue]);
     logged.move.items.push_back({item.queue, QueueOffset(0), to});

@@ -86,6 +86,10 @@ int main(int argc, char** argv) {
     total.moves += result.moves;
     total.undos += result.undos;
     total.fenced += result.fenced;
+    total.lite_consumed += result.lite_consumed;
+    total.lite_subscriptions += result.lite_subscriptions;
+    total.over_lite_quota += result.over_lite_quota;
+    total.lite_deleted += result.lite_deleted;
     total.faults += result.faults;
     total.terms += result.terms;
     if (::isatty(STDERR_FILENO)) {
@@ -98,15 +102,19 @@ int main(int argc, char** argv) {
   std::printf(
       "seeds %llu to %llu: %zu sends acknowledged, %zu unknown, %zu repeated, %zu messages "
       "consumed, %zu deliveries repeated, %zu dead-lettered, %zu sent back, %zu expired, %zu "
-      "delivered after that, %zu consumed by queue (%zu of them again, %zu hand-overs), %zu moves of "
-      "offsets (%zu undos, %zu commits fenced), %d faults, "
+      "delivered after that, %zu consumed by queue (%zu of them again, %zu hand-overs), %zu moves "
+      "of "
+      "offsets (%zu undos, %zu commits fenced), %zu consumed of lite topics (%zu subscriptions, "
+      "%zu over quota, %zu "
+      "deleted), %d faults, "
       "%lld terms\n",
       static_cast<unsigned long long>(first),
       static_cast<unsigned long long>(first + static_cast<uint64_t>(FLAGS_runs) - 1),
       total.acknowledged, total.unknown, total.repeats, total.consumed, total.redelivered,
       total.dead_lettered, total.redriven, total.expired, total.kept_delivered,
       total.classic_consumed, total.classic_consumed_again, total.hand_overs, total.moves,
-      total.undos, total.fenced, total.faults, static_cast<long long>(total.terms));
+      total.undos, total.fenced, total.lite_consumed, total.lite_subscriptions,
+      total.over_lite_quota, total.lite_deleted, total.faults, static_cast<long long>(total.terms));
   std::printf("%d passed, %d failed\n", passed, FLAGS_runs - passed);
   return passed == FLAGS_runs ? 0 : 1;
 }

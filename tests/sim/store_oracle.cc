@@ -261,8 +261,8 @@ void StoreOracle::OnRedriveApplied(const std::string& settles, LogPosition posit
 void StoreOracle::OnDeadLetter(LogPlace at, int64_t now, const DeadLetter& dead) {
   Dead& known = dead_[dead.origin];
   if (!known.at.empty() && !Covers(dead.origin, known.at.back(), at)) {
-    Complain(StrCat(Text(dead.origin), " is dead-lettered twice, the second time by entry ",
-                    at.first));
+    Complain(
+        StrCat(Text(dead.origin), " is dead-lettered twice, the second time by entry ", at.first));
   }
   known.body = dead.body;
   known.seen_ms = now;

@@ -125,7 +125,7 @@ class StoreOracle {
   // Complained about in the end, unless a move to the place or before it lies in between.
   struct Doubt {
     Place place;
-    LogPlace after;           // or, if 0, that of the lease
+    LogPlace after;  // or, if 0, that of the lease
     uint64_t after_lease = 0;
     uint64_t before_lease = 0;
     std::string what;

@@ -13,8 +13,10 @@
 #include "dledger/identity.h"
 #include "glog/logging.h"
 #include "store/message_record.h"
+#include "store/names.h"
 #include "store/waiting_handles.h"
 #include "tests/sim/classic_consumers.h"
+#include "tests/sim/lite_clients.h"
 #include "tests/sim/member_calls.h"
 #include "tests/sim/waiting_oracle.h"
 #include "tests/sim/watched_store.h"
@@ -28,6 +30,10 @@ constexpr char kTransactionTopic[] = "X";
 constexpr char kGroup[] = "G";
 constexpr char kClassicGroup[] = "C";
 constexpr char kBusyGroup[] = "B";  // nobody consumes: its offsets are moved only
+constexpr char kLiteGroup[] = "L";
+constexpr char kLiteTopic[] = "LT";
+constexpr char kExpiringLiteTopic[] = "LE";
+constexpr int32_t kLiteQuota = 3;
 constexpr int kQueues = 4;
 // Three segments of a member's log; what is older expires.
 constexpr int64_t kLogBytes = 3 * (64 << 10);
@@ -68,6 +74,20 @@ class Simulation {
     classic_ = std::make_unique<ClassicConsumers>(
         ClassicConsumers::Options{.group = kClassicGroup, .topic = kTopic, .queues = kQueues},
         calls_.get(), moves_.get(), scheduler_.clock(), random_.Fork(), complain);
+    lite_ = std::make_unique<LiteClients>(
+        LiteClients::Options{.group = kLiteGroup,
+                             .topic = kLiteTopic,
+                             .expiring_topic = kExpiringLiteTopic,
+                             .quota = kLiteQuota,
+                             .exclusive = options.seed % 5 < 2},
+        calls_.get(), scheduler_.clock(), random_.Fork(),
+        [this](store::NewMessage message, std::function<void(const store::SendResult*)> then) {
+          auto send = std::make_shared<Send>();
+          send->message = std::move(message);
+          send->done = std::move(then);
+          Try(send);
+        },
+        complain);
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -83,13 +103,14 @@ class Simulation {
 
   SimulationResult Run() {
     for (int i = 0; i < cluster_->size(); ++i) StartMember(i);
-    for (const char* group : {kGroup, kClassicGroup}) {
+    for (const char* group : {kGroup, kClassicGroup, kLiteGroup}) {
       if (!CreateGroup(group)) oracle_.Complain("no leader took a group within a minute");
     }
-    for (const auto& [name, type] :
-         {std::pair(kTopic, store::TopicType::kNormal),
-          std::pair(kDelayTopic, store::TopicType::kDelay),
-          std::pair(kTransactionTopic, store::TopicType::kTransaction)}) {
+    for (const auto& [name, type] : {std::pair(kTopic, store::TopicType::kNormal),
+                                     std::pair(kDelayTopic, store::TopicType::kDelay),
+                                     std::pair(kTransactionTopic, store::TopicType::kTransaction),
+                                     std::pair(kLiteTopic, store::TopicType::kLite),
+                                     std::pair(kExpiringLiteTopic, store::TopicType::kLite)}) {
       if (!CreateTopic(name, type)) oracle_.Complain("no leader took a topic within a minute");
     }
     Delay(0);
@@ -99,6 +120,7 @@ class Simulation {
     Redrive();
     classic_->Start();
     moves_->Start();
+    lite_->Start();
     const int64_t end = scheduler_.now() + options_.fault_nanos;
     while (scheduler_.now() < end && oracle_.violations().empty()) {
       scheduler_.RunFor(random_.Between(20, 400) * kMillisecond);
@@ -138,10 +160,9 @@ class Simulation {
         store::LogMessageStore::Open(options, fs, scheduler_.clock(), read.get(), flush.get());
     CHECK(opened.ok()) << "member " << member << ": " << opened.status();
     auto watched = std::make_unique<WatchedStore>(
-        WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), moves_.get(), &shown_,
-                              &newest_},
-        member,
-        scheduler_.clock(),
+        WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), moves_.get(), lite_.get(),
+                              &shown_, &newest_},
+        member, scheduler_.clock(),
         WatchedStore::Runners{std::move(read), std::move(flush),
                               scheduler_.NewRunner(StrCat("n", member, " timer"))},
         std::move(*opened), [this](const std::string& record) { AnswerCheck(record); }, kLogBytes);
@@ -186,6 +207,8 @@ class Simulation {
           topic.name = name;
           topic.type = type;
           topic.read_queues = topic.write_queues = kQueues;
+          // What nothing is sent to any more goes when somebody looks.
+          if (name == kExpiringLiteTopic) topic.lite_expiration_minutes = 0;
           StoreOf(leader)->UpdateTopic(topic, [&](absl::Status status) {
             created = status.ok();
             creating_ = false;
@@ -207,7 +230,10 @@ class Simulation {
           store::GroupConfig group;
           group.name = name;
           group.orderly = orderly_ && group.name == kGroup;
-          group.retry_max_times = retries_;
+          // Nothing of the lite topics is given up.
+          group.retry_max_times = group.name == kLiteGroup ? 1'000 : retries_;
+          group.lite_client_quota = kLiteQuota;
+          group.lite_exclusive = options_.seed % 5 < 2;
           group.retry_policy.delays_ms = {0, 400};
           StoreOf(leader)->UpdateGroup(group, [&](absl::Status status) {
             created = status.ok();
@@ -278,6 +304,8 @@ class Simulation {
   void SendOnceMore(const std::shared_ptr<Send>& send, const store::SendResult& first) {
     const std::optional<int> member = PickMember();
     if (!member || draining_) return;
+    // What is known of a deleted topic's messages went with it.
+    if (store::ParentOfLite(send->message.topic) == kExpiringLiteTopic) return;
     auto call = NewCall(*member, [] {});
     StoreOf(*member)->Send(
         {send->message}, dledger::AckLevel::kMajorityDisk, [=, this](const Sent& sent) {
@@ -476,12 +504,11 @@ class Simulation {
     auto call = NewCall(*member, [] {});
     if (ack) {
       oracle_.OnAckBegun(delivery);
-      StoreOf(*member)->Ack(kGroup, kTopic, {delivery.receipt_handle},
-                            [=, this](std::vector<absl::Status> statuses) {
-                              if (!End(call) || !statuses[0].ok()) return;
-                              oracle_.OnAckAcknowledged(delivery,
-                                                        scheduler_.clock()->MonotonicMillis());
-                            });
+      StoreOf(*member)->Ack(
+          kGroup, kTopic, {delivery.receipt_handle}, [=, this](std::vector<absl::Status> statuses) {
+            if (!End(call) || !statuses[0].ok()) return;
+            oracle_.OnAckAcknowledged(delivery, scheduler_.clock()->MonotonicMillis());
+          });
       return;
     }
     oracle_.OnNackBegun(delivery.queue, delivery.offset);
@@ -589,7 +616,7 @@ class Simulation {
     for (const store::QueueProgress& row : *rows) {
       if (row.commit_offset != row.max_offset) return false;
     }
-    return classic_->Drained(*StoreOf(leader));
+    return classic_->Drained(*StoreOf(leader)) && lite_->Drained();
   }
 
   void Converge() {
@@ -599,6 +626,7 @@ class Simulation {
     draining_ = true;
     classic_->Drain();
     moves_->Drain();
+    lite_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -616,7 +644,11 @@ class Simulation {
     }
     CompareDumps();
     ReadFinalQueues();
-    for (const auto& [member, store] : calls_->stores()) moves_->CheckEnd(member, *store);
+    for (const auto& [member, store] : calls_->stores()) {
+      moves_->CheckEnd(member, *store);
+      lite_->CheckEnd(member, *store);
+    }
+    lite_->CheckLog();
     moves_->LearnBefore(kGroup, *calls_->stores().begin()->second);
     oracle_.CheckEnd();
     CheckWaiting();
@@ -689,6 +721,10 @@ class Simulation {
     result.moves = moves_->moves();
     result.undos = moves_->undos();
     result.fenced = classic_->fenced();
+    result.lite_consumed = lite_->consumed();
+    result.lite_subscriptions = lite_->subscriptions();
+    result.over_lite_quota = lite_->over_quota();
+    result.lite_deleted = lite_->deleted();
     for (int i = 0; i < cluster_->size(); ++i) {
       if (!cluster_->running(i)) continue;
       result.terms = std::max(result.terms, cluster_->replica(i)->Status()->term.value());
@@ -711,6 +747,7 @@ class Simulation {
   std::unique_ptr<MemberCalls> calls_;
   std::unique_ptr<MoveOperator> moves_;
   std::unique_ptr<ClassicConsumers> classic_;
+  std::unique_ptr<LiteClients> lite_;
   std::vector<int64_t> down_until_;
   bool creating_ = false;
   bool draining_ = false;

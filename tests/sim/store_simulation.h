@@ -46,6 +46,10 @@ struct SimulationResult {
   size_t moves = 0;                   // of offsets, by an operator
   size_t undos = 0;                   // of those
   size_t fenced = 0;                  // commits from before a move that were refused
+  size_t lite_consumed = 0;           // messages of lite topics
+  size_t lite_subscriptions = 0;      // changes of them
+  size_t over_lite_quota = 0;         // those that were refused
+  size_t lite_deleted = 0;            // lite topics that expired
   int faults = 0;
   int64_t terms = 0;
   uint64_t tasks = 0;

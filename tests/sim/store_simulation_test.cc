@@ -41,6 +41,10 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   size_t moves = 0;
   size_t undos = 0;
   size_t fenced = 0;
+  size_t lite_consumed = 0;
+  size_t lite_subscriptions = 0;
+  size_t over_lite_quota = 0;
+  size_t lite_deleted = 0;
   for (uint64_t i = 0; i < kSeedsPerCase; ++i) {
     const SimulationOptions options =
         OptionsOf(static_cast<uint64_t>(GetParam()) * kSeedsPerCase + i + 1);
@@ -61,6 +65,10 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
     moves += result.moves;
     undos += result.undos;
     fenced += result.fenced;
+    lite_consumed += result.lite_consumed;
+    lite_subscriptions += result.lite_subscriptions;
+    over_lite_quota += result.over_lite_quota;
+    lite_deleted += result.lite_deleted;
   }
   // A run in which nothing ever succeeds would keep every promise too.
   EXPECT_GT(acknowledged, 1'000u);
@@ -72,10 +80,14 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   EXPECT_GT(expired, 1'000u);
   EXPECT_GT(kept_delivered, 0u);
   EXPECT_GT(classic_consumed, 1'000u);
-  EXPECT_GT(hand_overs, 140u);
-  EXPECT_GT(moves, 50u);
-  EXPECT_GT(undos, 9u);
-  EXPECT_GT(fenced, 1u);
+  EXPECT_GT(hand_overs, 130u);
+  EXPECT_GT(moves, 35u);
+  EXPECT_GT(undos, 6u);
+  EXPECT_GT(fenced, 0u);
+  EXPECT_GT(lite_consumed, 160u);
+  EXPECT_GT(lite_subscriptions, 90u);
+  EXPECT_GT(over_lite_quota, 10u);
+  EXPECT_GT(lite_deleted, 25u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StoreSimulation, ::testing::Range(0, 20));

@@ -25,6 +25,7 @@
 #include "store/message_record.h"
 #include "store/names.h"
 #include "tests/sim/classic_consumers.h"
+#include "tests/sim/lite_clients.h"
 #include "tests/sim/sim_scheduler.h"
 #include "tests/sim/store_oracle.h"
 #include "tests/sim/waiting_oracle.h"
@@ -62,13 +63,14 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     std::unique_ptr<SimTaskRunner> timer;
   };
 
-  // Told of what members apply, and of some of it once, in the order of the log; `shown`: which member was seen to apply which record, since a
-  // restarted one applies some again.
+  // Told of what members apply, and of some of it once, in the order of the log; `shown`: which
+  // member was seen to apply which record, since a restarted one applies some again.
   struct Oracles {
     StoreOracle* store = nullptr;
     WaitingOracle* waiting = nullptr;
     ClassicConsumers* classic = nullptr;
     MoveOperator* moves = nullptr;
+    LiteClients* lite = nullptr;
     std::set<std::pair<int, LogPosition>>* shown = nullptr;
     LogIndex* newest = nullptr;  // that any member applied
   };
@@ -143,6 +145,9 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
       CHECK(record.ok()) << record.status();
       ++number;
       const std::string body(record->body);
+      if (is_new && store::IsLiteTopic(record->topic)) {
+        oracles_.lite->OnMessage(std::string(record->topic), record->queue_offset, body);
+      }
       const std::string_view settles = record->properties.Get(store::property::kSettles);
       if (settles.substr(0, 2) == "R:") {
         oracles_.store->OnRedriveApplied(std::string(settles), record->physical_offset, body);
@@ -169,6 +174,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
       CHECK(command.ok()) << command.status();
       if (const auto* update = std::get_if<store::UpdateOffset>(&command->body)) {
         oracles_.classic->OnUpdate(place, *update);
+        oracles_.lite->OnStart(update->group, update->topic, update->offset);
       } else if (const auto* move = std::get_if<store::MoveOffsets>(&command->body)) {
         oracles_.moves->OnMove(place, *move);
         oracles_.classic->OnMove(place, *move);
@@ -177,7 +183,19 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
       } else if (const auto* retain = std::get_if<store::Retain>(&command->body)) {
         oracles_.moves->OnRetain(*retain);
         oracles_.classic->OnRetain(place, *retain);
+        oracles_.lite->OnRetain(*retain);
+      } else if (const auto* subscribe = std::get_if<store::SubscribeLite>(&command->body)) {
+        oracles_.lite->OnSubscribe(place, clock_->MonotonicMillis(), *subscribe);
+      } else if (const auto* ack = std::get_if<store::Ack>(&command->body)) {
+        oracles_.lite->OnAck(*ack);
+      } else if (const auto* deleted = std::get_if<store::DeleteTopic>(&command->body)) {
+        oracles_.lite->OnDeleted(deleted->name);
+      } else if (const auto* init = std::get_if<store::InitPositions>(&command->body)) {
+        for (const auto& item : init->items) {
+          oracles_.lite->OnStart(init->group, init->topic, item.offset);
+        }
       } else if (const auto* grant = std::get_if<store::Grant>(&command->body)) {
+        oracles_.lite->OnGrant(place, *grant);
         if (grant->group != kWatchedGroup || grant->topic != kWatchedTopic) continue;
         for (const store::GrantItem& item : grant->items) oracles_.store->OnGrant(place, item);
       }
