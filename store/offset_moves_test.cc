@@ -213,6 +213,59 @@ TEST_F(OffsetMovesTest, ADeadOwnersQueueIsTakenOverAfterAMoveAsBefore) {
   EXPECT_THAT(State(), Not(HasSubstr("revoked")));
 }
 
+TEST_F(OffsetMovesTest, ALockThatWasFlushedBeforeAMoveIsRevokedAfterARestart) {
+  Store(5);
+  Lock("a");
+  ASSERT_TRUE(member_.store().Flush().ok());
+  MustMove(Request::ToBegin{});
+  member_.Stop();
+  member_.Start();
+  EXPECT_THAT(State(), HasSubstr("revoked"));
+}
+
+TEST_F(OffsetMovesTest, AQueueThatIsNamedTwiceIsMovedOnce) {
+  Store(5);
+  EXPECT_EQ(Items(MustMove(Request::ToEnd{}, {QueueId(1), QueueId(0), QueueId(1)})), "0:0>5 1:0>5");
+}
+
+TEST_F(OffsetMovesTest, AnUndoWithATopicIsOfAMoveOnThatTopic) {
+  Store(5);
+  member_.MakeTopic("U", 1);
+  ASSERT_TRUE(member_.UpdateOffset("G", "T", 0, 3).ok());
+  MustMove(Request::ToEnd{});
+  ASSERT_TRUE(Move(Request::ToEnd{}, {}, "G", "U").ok());
+  EXPECT_EQ(ReasonOf(Move(Request::Undo{1}, {}, "G", "U").status()), Reason::kOffsetNotFound);
+  EXPECT_THAT(Offsets(), ElementsAre(5, 5));
+  const auto undo = Move(Request::Undo{}, {}, "G", "T");
+  ASSERT_TRUE(undo.ok()) << undo.status();
+  EXPECT_EQ(undo->undoes, 1u) << "the latest on T, not the latest";
+  EXPECT_THAT(Offsets(), ElementsAre(3, 0));
+}
+
+TEST_F(OffsetMovesTest, AGroupThatStartsByTimeIsStartedSoAndThenMoved) {
+  Store(2);
+  member_.clock().AdvanceMillis(1'000);
+  GroupConfig group;
+  group.name = "G";
+  group.consume_from = ConsumeFrom::kTimestamp;
+  group.consume_timestamp_ms = member_.clock().WallMillis();
+  ASSERT_TRUE(member_.UpdateGroup(group).ok());
+  Store(3);
+  EXPECT_EQ(Items(MustMove(Request::ToEnd{}, {QueueId(0)})), "0:2>5");
+  EXPECT_THAT(Offsets(), ElementsAre(5, 2));
+}
+
+TEST_F(OffsetMovesTest, AGroupOfADeletedOnesNameDoesNotInheritItsMoves) {
+  Store(3);
+  for (int i = 0; i < 3; ++i) MustMove(Request::ToEnd{});
+  ASSERT_TRUE(member_.store().Flush().ok());
+  ASSERT_TRUE(member_.DeleteGroup("G").ok());
+  EXPECT_EQ(MustMove(Request::ToEnd{}).number, 1u);
+  member_.Stop();
+  member_.Start();
+  EXPECT_THAT(History(), SizeIs(1));
+}
+
 TEST_F(OffsetMovesTest, WhoHoldsWhatOfAGroupCanBeAsked) {
   Store(2);
   Lock("a", 10'000);
@@ -282,6 +335,8 @@ TEST_F(OffsetMovesTest, RefusalsSayWhatIsWrongAndMoveNothing) {
   EXPECT_EQ(ReasonOf(Undo(5).status()), Reason::kOffsetNotFound);
   EXPECT_EQ(ReasonOf(Move(Request::ToEnd{}, {}, "no good name").status()), Reason::kIllegalGroup);
   OffsetMoveRequest wordy{"G", "T", {}, Request::ToEnd{}, std::string(2'000, 'x'), ""};
+  EXPECT_FALSE(member_.MoveOffsets(wordy).ok());
+  std::swap(wordy.who, wordy.why);
   EXPECT_FALSE(member_.MoveOffsets(wordy).ok());
   EXPECT_THAT(Offsets(), ElementsAre(1, 0));
   EXPECT_THAT(History(), SizeIs(0));
