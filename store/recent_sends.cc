@@ -20,6 +20,8 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kFirstSlots = 1'024;
 // Of one key: a client that gives all its messages one id must not make look-ups long.
 constexpr int kMaxSameKey = 8;
+// The oldest go one by one, in order: the slot of the one so far behind is fetched.
+constexpr size_t kFetchAhead = 8;
 // A restart replays up to so many messages more than it needs to.
 constexpr uint64_t kMilestoneEvery = 1'024;
 constexpr size_t kPruneDeletedAt = 1'024;
@@ -111,6 +113,7 @@ std::vector<std::optional<StoredSend>> RecentSends::Find(std::string_view topic,
   absl::ReaderMutexLock lock(&mutex_);
   if (entries_.empty()) return found;
   const Number void_below = VoidBelow(topic);
+  for (const SendIdentity& send : sends) Prefetch(send.key);
   for (size_t i = 0; i < sends.size(); ++i) {
     std::optional<StoredSend> first = FindOne(sends[i], void_below, log_ms);
     if (!first.has_value()) continue;
@@ -125,7 +128,7 @@ std::optional<StoredSend> RecentSends::FindOne(const SendIdentity& send, Number 
                                                int64_t log_ms) const {
   if (send.key == 0) return std::nullopt;
   const size_t slot = SlotOf(send.key);
-  if (slots_[slot] == 0) return std::nullopt;
+  if (slots_[slot].number == 0) return std::nullopt;
   Number number = NumberIn(slot);
   for (int i = 0; i < kMaxSameKey; ++i) {
     const Entry& entry = At(number);
@@ -183,9 +186,16 @@ void RecentSends::DropPending() {
 
 void RecentSends::Apply(std::span<const RecordHeaderView> records, LogIndex entry) {
   if (options_.max_messages == 0) return;
+  std::vector<SendIdentity> sends;
+  sends.reserve(records.size());
+  for (const RecordHeaderView& record : records) sends.push_back(IdentityOf(record));
   absl::MutexLock lock(&mutex_);
-  for (const RecordHeaderView& record : records) {
-    const SendIdentity send = IdentityOf(record);
+  if (applied_ == end()) {
+    for (const SendIdentity& send : sends) Prefetch(send.key);
+  }
+  for (size_t i = 0; i < records.size(); ++i) {
+    const RecordHeaderView& record = records[i];
+    const SendIdentity& send = sends[i];
     if (send.key == 0) continue;
     const int64_t position = record.physical_offset.value();
     if (applied_ == end()) {
@@ -236,12 +246,12 @@ void RecentSends::Push(const SendIdentity& send, const StoredSend& stored) {
   entry.half = stored.waits == StoredSend::Waits::kAsHalf;
   entry.body_size = send.body_size;
   entry.back = 0;
-  if (slots_[slot] == 0) {
+  if (slots_[slot].number == 0) {
     ++keys_;
   } else {
     entry.back = static_cast<uint32_t>(number - NumberIn(slot));
   }
-  slots_[slot] = SlotValue(number);
+  slots_[slot] = {SlotNumber(number), TagOf(send.key)};
   if (entry.timer) due_ms_[number] = stored.due_ms;
   entries_.push_back(entry);
 }
@@ -252,6 +262,7 @@ void RecentSends::PopOldest() {
   if (NumberIn(slot) == first_) FreeSlot(slot);
   if (oldest.timer) due_ms_.erase(first_);
   entries_.pop_front();
+  if (entries_.size() > kFetchAhead) Prefetch(entries_[kFetchAhead].key);
   ++first_;
   applied_ = std::max(applied_, first_);
   while (milestones_.size() > 1 && milestones_[1].number <= first_) milestones_.pop_front();
@@ -264,7 +275,7 @@ void RecentSends::PopNewest() {
   if (newest.back == 0 || number - first_ < newest.back) {
     FreeSlot(slot);
   } else {
-    slots_[slot] = SlotValue(number - newest.back);
+    slots_[slot].number = SlotNumber(number - newest.back);
   }
   if (newest.timer) due_ms_.erase(number);
   entries_.pop_back();
@@ -275,20 +286,23 @@ void RecentSends::Expire(int64_t log_ms) {
 }
 
 // Never 0.
-uint32_t RecentSends::SlotValue(Number number) {
+uint32_t RecentSends::SlotNumber(Number number) {
   return static_cast<uint32_t>(number % kSlotValues) + 1;
 }
 
 RecentSends::Number RecentSends::NumberIn(size_t slot) const {
-  const uint64_t value = slots_[slot] - 1;
+  const uint64_t value = slots_[slot].number - 1;
   return first_ + (value + kSlotValues - first_ % kSlotValues) % kSlotValues;
 }
 
-size_t RecentSends::Home(uint64_t key) const { return key & (slots_.size() - 1); }
-
 size_t RecentSends::SlotOf(uint64_t key) const {
-  size_t slot = Home(key);
-  while (slots_[slot] != 0 && At(NumberIn(slot)).key != key) slot = (slot + 1) % slots_.size();
+  const size_t mask = slots_.size() - 1;
+  const uint32_t tag = TagOf(key);
+  size_t slot = Home(tag);
+  while (slots_[slot].number != 0 &&
+         (slots_[slot].tag != tag || At(NumberIn(slot)).key != key)) {
+    slot = (slot + 1) & mask;
+  }
   return slot;
 }
 
@@ -296,25 +310,25 @@ size_t RecentSends::SlotOf(uint64_t key) const {
 void RecentSends::FreeSlot(size_t slot) {
   const size_t mask = slots_.size() - 1;
   size_t hole = slot;
-  for (size_t i = (slot + 1) & mask; slots_[i] != 0; i = (i + 1) & mask) {
-    const size_t home = Home(At(NumberIn(i)).key);
+  for (size_t i = (slot + 1) & mask; slots_[i].number != 0; i = (i + 1) & mask) {
+    const size_t home = Home(slots_[i].tag);
     if (((i - home) & mask) < ((i - hole) & mask)) continue;
     slots_[hole] = slots_[i];
     hole = i;
   }
-  slots_[hole] = 0;
+  slots_[hole] = {};
   --keys_;
 }
 
 void RecentSends::GrowSlots() {
-  std::vector<uint32_t> old(slots_.size() * 2);
+  std::vector<Slot> old(slots_.size() * 2);
   old.swap(slots_);
-  for (const uint32_t value : old) {
-    if (value == 0) continue;
-    const Number number = first_ + (value - 1 + kSlotValues - first_ % kSlotValues) % kSlotValues;
-    size_t slot = Home(At(number).key);
-    while (slots_[slot] != 0) slot = (slot + 1) % slots_.size();
-    slots_[slot] = value;
+  const size_t mask = slots_.size() - 1;
+  for (const Slot& taken : old) {
+    if (taken.number == 0) continue;
+    size_t slot = Home(taken.tag);
+    while (slots_[slot].number != 0) slot = (slot + 1) & mask;
+    slots_[slot] = taken;
   }
 }
 
