@@ -17,6 +17,19 @@ def mq_library(name, visibility = None, **kwargs):
         **kwargs
     )
 
+def mq_binary(name, **kwargs):
+    """A program. With -c opt it allocates with jemalloc (docs/decisions/0026); else with libc's malloc,
+    which the sanitizers replace.
+    """
+    native.cc_binary(
+        name = name,
+        malloc = select({
+            "//bazel:optimized": "@system//:jemalloc",
+            "//conditions:default": "@bazel_tools//tools/cpp:malloc",
+        }),
+        **kwargs
+    )
+
 def mq_test(name, deps = [], size = "small", **kwargs):
     """A GoogleTest binary; its main comes with it."""
     native.cc_test(

@@ -10,7 +10,7 @@ packages=(
   librocksdb-dev libgoogle-glog-dev libgflags-dev libabsl-dev
   libgtest-dev libgmock-dev libbenchmark-dev libclang-rt-14-dev libfuzzer-14-dev
   prometheus-cpp-dev nlohmann-json3-dev libcpp-httplib-dev
-  libssl-dev liblz4-dev libzstd-dev zlib1g-dev libasio-dev libisal-dev libcli11-dev
+  libssl-dev liblz4-dev libzstd-dev zlib1g-dev libasio-dev libisal-dev libcli11-dev libjemalloc-dev
   clang clang-format iproute2 xfsprogs e2fsprogs
 )
 
