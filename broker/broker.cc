@@ -40,6 +40,7 @@
 #include "broker/renewals.h"
 #include "broker/reply_streams.h"
 #include "broker/retention_scheduler.h"
+#include "broker/subscription_mismatch_log.h"
 #include "broker/telemetry_end.h"
 #include "broker/timer_scheduler.h"
 #include "broker/transaction_checker.h"
@@ -222,6 +223,7 @@ struct Broker::Parts {
   std::unique_ptr<ClientRegistry> clients;
   std::unique_ptr<GroupView> group;
   std::unique_ptr<GroupMembers> group_members;
+  SubscriptionMismatchLog mismatch_log;
   std::unique_ptr<ReceiveWaiters> waiters;
   std::unique_ptr<PullWaiters> pull_waiters;
   std::unique_ptr<HostNames> hosts;
@@ -558,6 +560,7 @@ void Broker::Parts::Watch() {
   if (now_ms - clients_expired_ms > kExpireClientsMs) {
     clients_expired_ms = now_ms;
     clients->ExpireSilent();
+    mismatch_log.Tell(clients->Mismatches(), now_ms);
   }
   group_members->Tick();
   HandOverToPreferred(*status);

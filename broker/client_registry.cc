@@ -1,11 +1,31 @@
 #include "broker/client_registry.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "broker/proto_time.h"
 
 namespace raftmq::broker {
+namespace {
+
+// The order in which a client names its topics is nobody's business.
+std::string SubscriptionText(std::vector<ClientRecord::Subscription> subscriptions) {
+  std::sort(subscriptions.begin(), subscriptions.end(),
+            [](const auto& a, const auto& b) { return a.topic < b.topic; });
+  std::string text;
+  for (const ClientRecord::Subscription& s : subscriptions) {
+    if (!text.empty()) text += "; ";
+    text += s.topic + ": " + (s.type == "SQL" ? "SQL " : "") + s.expression;
+  }
+  return text;
+}
+
+bool IsLite(v2::ClientType type) {
+  return type == v2::LITE_PUSH_CONSUMER || type == v2::LITE_SIMPLE_CONSUMER;
+}
+
+}  // namespace
 
 ClientRecord* ClientRegistry::Entry(const CallContext& context) {
   auto it = clients_.find(context.client_id);
@@ -132,6 +152,29 @@ std::vector<ClientRecord> ClientRegistry::List(const std::string& group) const {
   std::sort(result.begin(), result.end(),
             [](const auto& a, const auto& b) { return a.client_id < b.client_id; });
   return result;
+}
+
+std::vector<SubscriptionMismatch> ClientRegistry::Mismatches() const {
+  std::map<std::string, std::map<std::string, std::string>> groups;  // client, subscription
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [id, client] : clients_) {
+      // A client that only sent heartbeats here has not said what it subscribes to.
+      if (client.group.empty() || client.subscriptions.empty()) continue;
+      if (IsLite(client.type) || Silent(client)) continue;
+      groups[client.group][id] = SubscriptionText(client.subscriptions);
+    }
+  }
+  std::vector<SubscriptionMismatch> found;
+  for (const auto& [group, clients] : groups) {
+    const auto& [first_id, first_text] = *clients.begin();
+    for (const auto& [id, text] : clients) {
+      if (text == first_text) continue;
+      found.push_back({group, {first_id, first_text}, {id, text}});
+      break;
+    }
+  }
+  return found;
 }
 
 std::vector<std::shared_ptr<TelemetryStream>> ClientRegistry::ProducersOf(

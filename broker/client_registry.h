@@ -47,6 +47,19 @@ struct ClientRecord {
   std::weak_ptr<TelemetryStream> telemetry;
 };
 
+// Two consumers of a group that subscribe to different things: which of its messages each gets, or
+// whether anybody gets them, is by chance (RocketMQ: all of a group must subscribe the same).
+struct SubscriptionMismatch {
+  struct Side {
+    std::string client_id;
+    std::string subscription;  // "bills: *; orders: a || b"
+    bool operator==(const Side&) const = default;
+  };
+  std::string group;
+  Side one;  // the first by id
+  Side other;
+};
+
 class ClientRegistry {
  public:
   ClientRegistry(ClientRegistryOptions options, Clock* clock) : options_(options), clock_(clock) {}
@@ -73,6 +86,10 @@ class ClientRegistry {
   bool IsAlive(const std::string& client_id) const { return HeardAgoMillis(client_id).has_value(); }
   // By id; all, or those of a consumer group.
   std::vector<ClientRecord> List(const std::string& group) const;
+
+  // Of each group whose consumers, as far as they are known here, subscribe differently, the first
+  // two by id; by group. Lite consumers each have their own.
+  std::vector<SubscriptionMismatch> Mismatches() const;
 
   // The open streams of producers whose Settings publish the topic, by client id.
   std::vector<std::shared_ptr<TelemetryStream>> ProducersOf(const std::string& topic) const;

@@ -36,13 +36,16 @@ class PushConsumer::Impl {
   // InvalidArgument: a broker refuses an expression of the subscription.
   absl::Status CheckSelectors();
   void Begin();
-  void Subscribe(const std::string& topic, const MessageSelector& selector);
+  absl::Status Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);
   void SetSuspended(bool suspended);
   std::vector<MessageQueue> AssignedQueues() const;
   const std::string& client_id() const { return instance_->client_id(); }
 
  private:
+  // InvalidArgument: a broker refuses the expression. Waits for it.
+  absl::Status CheckSelector(const std::string& topic, const MessageSelector& selector);
+
   using Key = std::tuple<std::string, std::string, int32_t>;  // topic, broker, queue
   static Key KeyOf(const MessageQueue& q) { return {q.topic, q.broker_name, q.queue.value()}; }
 

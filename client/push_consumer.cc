@@ -93,8 +93,8 @@ absl::StatusOr<std::unique_ptr<PushConsumer>> PushConsumer::Start(PushConsumerOp
 PushConsumer::PushConsumer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PushConsumer::~PushConsumer() = default;
 
-void PushConsumer::Subscribe(const std::string& topic, const MessageSelector& selector) {
-  impl_->Subscribe(topic, selector);
+absl::Status PushConsumer::Subscribe(const std::string& topic, const MessageSelector& selector) {
+  return impl_->Subscribe(topic, selector);
 }
 void PushConsumer::Unsubscribe(const std::string& topic) { impl_->Unsubscribe(topic); }
 void PushConsumer::Suspend() { impl_->SetSuspended(true); }
@@ -139,22 +139,26 @@ PushConsumer::Impl::~Impl() {
 // A broker is asked, whose grammar it is. A topic that isn't there yet is not asked for.
 absl::Status PushConsumer::Impl::CheckSelectors() {
   for (const auto& [topic, selector] : options_.subscription) {
-    if (selector == MessageSelector()) continue;
-    const absl::StatusOr<RouteCache::Route> route = instance_->routes()->FindBlocking(topic);
-    if (!route.ok()) continue;
-    const BrokerRoute& broker = (*route)->brokers[0];
-    if (broker.readable_queues.empty()) continue;
-    const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
-    const absl::Status pulled =
-        AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
-          calls_->Pull(queue, QueueOffset(0), 1, selector, 0, std::move(done));
-        }).status();
-    if (absl::IsInvalidArgument(pulled)) {
-      return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
-                                     topic, " with \"", selector.expression, "\""));
-    }
+    RAFTMQ_RETURN_IF_ERROR(CheckSelector(topic, selector));
   }
   return absl::OkStatus();
+}
+
+absl::Status PushConsumer::Impl::CheckSelector(const std::string& topic,
+                                               const MessageSelector& selector) {
+  if (selector == MessageSelector()) return absl::OkStatus();
+  const absl::StatusOr<RouteCache::Route> route = instance_->routes()->FindBlocking(topic);
+  if (!route.ok()) return absl::OkStatus();
+  const BrokerRoute& broker = (*route)->brokers[0];
+  if (broker.readable_queues.empty()) return absl::OkStatus();
+  const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
+  const absl::Status pulled =
+      AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
+        calls_->Pull(queue, QueueOffset(0), 1, selector, 0, std::move(done));
+      }).status();
+  if (!absl::IsInvalidArgument(pulled)) return absl::OkStatus();
+  return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
+                                 topic, " with \"", selector.expression, "\""));
 }
 
 void PushConsumer::Impl::After(int64_t ms, absl::AnyInvocable<void()> task) {

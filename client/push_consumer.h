@@ -108,7 +108,9 @@ class PushConsumer {
   ~PushConsumer();
 
   // Changes a topic's expression, or adds it. What was read ahead with the old one is dropped.
-  void Subscribe(const std::string& topic, const MessageSelector& selector);
+  // Waits for a broker, which is asked about the expression: InvalidArgument if it refuses it; then
+  // nothing changed. Where none can be asked now, the expression is taken.
+  absl::Status Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);
 
   // Listeners are not called until Resume.

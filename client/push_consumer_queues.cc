@@ -27,12 +27,15 @@ void PushConsumer::Impl::Begin() {
   After(options_.persistConsumerOffsetInterval, [this] { CommitEvery(); });
 }
 
-void PushConsumer::Impl::Subscribe(const std::string& topic, const MessageSelector& selector) {
+absl::Status PushConsumer::Impl::Subscribe(const std::string& topic,
+                                           const MessageSelector& selector) {
+  RAFTMQ_RETURN_IF_ERROR(CheckSelector(topic, selector));
   {
     absl::MutexLock lock(&mu_);
     subscription_[topic] = selector;
   }
   RebalanceSoon(0);
+  return absl::OkStatus();
 }
 
 void PushConsumer::Impl::Unsubscribe(const std::string& topic) {

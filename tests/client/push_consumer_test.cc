@@ -445,11 +445,15 @@ TEST_F(PushConsumerTest, QueuesOfATopicThatGrowsAndOfANewSubscriptionAreConsumed
   AwaitShares({a.get()}, {1});
   CreateTopic("orders", 3);
   AwaitShares({a.get()}, {3});
-  a->Subscribe("returns", "*");
+  ASSERT_TRUE(a->Subscribe("returns", "*").ok());
   AwaitShares({a.get()}, {4});
   ASSERT_TRUE(StartProducer()->Send(Make("returns", "back")).ok());
   WaitUntil([&] { return seen_.distinct() == 1; });
   a->Unsubscribe("returns");
+  AwaitShares({a.get()}, {3});
+  const absl::Status refused = a->Subscribe("returns", MessageSelector::BySql("price >"));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << refused;
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("price >"));
   AwaitShares({a.get()}, {3});
 }
 
