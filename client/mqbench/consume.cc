@@ -1,5 +1,6 @@
 #include "client/mqbench/consume.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -8,11 +9,13 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/numbers.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/thread.h"
 #include "client/mqbench/histogram.h"
+#include "client/mqbench/load.h"
 #include "client/simple_consumer.h"
 
 namespace raftmq::mqbench {
@@ -46,6 +49,7 @@ class Consumption {
     PrintEnd();
     result->consumed = consumed_;
     result->failed = failed_;
+    result->early = early_;
     result->first_failure = first_failure_;
     return fatal_;
   }
@@ -76,13 +80,23 @@ class Consumption {
       absl::MutexLock lock(&mu_);
       last_news_ms_ = now;
       consumed_ += static_cast<int64_t>(messages->size());
-      for (const client::ReceivedMessage& m : *messages) interval_.Record(wall - m.born_ms);
+      for (const client::ReceivedMessage& m : *messages) Record(m, wall);
     }
     for (const absl::Status& acked : consumer_->Ack(*messages)) {
       if (acked.ok()) continue;
       absl::MutexLock lock(&mu_);
       Fail(acked);
     }
+  }
+
+  void Record(const client::ReceivedMessage& m, int64_t wall_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    int64_t since_ms = m.born_ms;
+    if (const auto due = m.properties.find(kDueProperty); due != m.properties.end()) {
+      if (absl::SimpleAtoi(due->second, &since_ms) && wall_ms < since_ms) ++early_;
+      delayed_ = true;
+    }
+    interval_.Record(std::max<int64_t>(0, wall_ms - since_ms));
   }
 
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -118,7 +132,9 @@ class Consumption {
     const double seconds =
         static_cast<double>(std::max<int64_t>(1, last_news_ms_ - start_ms_)) / 1000;
     if (!options_.json) {
-      std::printf("\nconsumer in all: born to consume, %.1f s\n", seconds);
+      std::printf("\nconsumer in all: %s to consume, %.1f s", delayed_ ? "due" : "born", seconds);
+      if (delayed_) std::printf(", %lld came early", static_cast<long long>(early_));
+      std::printf("\n");
       PrintLine(all_, seconds);
       return;
     }
@@ -126,6 +142,8 @@ class Consumption {
                                         {"threads", options_.threads},
                                         {"consumed", consumed_},
                                         {"failed", failed_},
+                                        {"early", early_},
+                                        {"since", delayed_ ? "due" : "born"},
                                         {"seconds", seconds},
                                         {"tps", static_cast<double>(consumed_) / seconds},
                                         {"avg_ms", all_.mean()},
@@ -143,6 +161,8 @@ class Consumption {
   int64_t last_news_ms_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t consumed_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t failed_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t early_ ABSL_GUARDED_BY(mu_) = 0;
+  bool delayed_ ABSL_GUARDED_BY(mu_) = false;  // there were delayed messages
   absl::Status first_failure_ ABSL_GUARDED_BY(mu_);
   absl::Status fatal_ ABSL_GUARDED_BY(mu_);
   Histogram interval_ ABSL_GUARDED_BY(mu_);  // milliseconds

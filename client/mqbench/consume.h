@@ -1,5 +1,6 @@
 // Consume: receives and acks a topic's messages as fast as it can, and measures how long each was
-// on its way, from the producer's clock to this one's.
+// on its way, from the producer's clock to this one's: from its birth, or a delayed message of
+// `mqbench producer --due-in` from when it was due.
 //
 // Run blocks; called once, from main.
 #pragma once
@@ -26,6 +27,7 @@ struct ConsumeOptions {
 struct ConsumeResult {
   int64_t consumed = 0;
   int64_t failed = 0;  // receives and acks that failed
+  int64_t early = 0;   // came before they were due
   absl::Status first_failure;
 };
 

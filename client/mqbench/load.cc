@@ -6,6 +6,7 @@
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -46,7 +47,10 @@ void PrintLine(const LoadOptions& options, int64_t sent, int64_t failed, double 
 class Load {
  public:
   Load(const LoadOptions& options, client::Producer* producer)
-      : options_(options), producer_(producer), start_nanos_(SystemClock()->MonotonicNanos()) {
+      : options_(options),
+        producer_(producer),
+        start_nanos_(SystemClock()->MonotonicNanos()),
+        due_ms_(SystemClock()->WallMillis() + options.due_in_seconds * 1000) {
     // Incompressible, and the same for every message: making bodies is not what is measured.
     Random random(1);
     body_.resize(options.size);
@@ -89,6 +93,9 @@ class Load {
     for (client::Message& message : messages) {
       message.topic = options_.topic;
       message.body = body_;
+      if (options_.due_in_seconds == 0) continue;
+      message.deliver_ms = due_ms_ + (begun + (&message - messages.data())) % 1000;
+      message.properties[kDueProperty] = std::to_string(*message.deliver_ms);
     }
     return messages;
   }
@@ -168,6 +175,7 @@ class Load {
   const LoadOptions& options_;
   client::Producer* const producer_;
   const int64_t start_nanos_;
+  const int64_t due_ms_;  // of the first delayed ones, on the wall clock
   std::string body_;
   std::atomic<int64_t> begun_{0};
 

@@ -13,6 +13,8 @@
 
 namespace raftmq::mqbench {
 
+inline constexpr char kDueProperty[] = "dueMs";
+
 struct LoadOptions {
   std::string namesrv_addr;
   std::string topic;
@@ -26,6 +28,9 @@ struct LoadOptions {
   int batch = 1;        // messages in one call
   int64_t report_seconds = 10;
   int64_t timeout_ms = 3'000;
+  // Delayed messages, all due within the one second that begins so long after the start; 0: none is
+  // delayed. Each says when it is due in its property kDueProperty.
+  int64_t due_in_seconds = 0;
   std::string ack_level;  // one of client::kAckLevelNames; "": the topic's
   bool json = false;
   std::string title;

@@ -69,6 +69,9 @@ int Consume(const Arguments& args) {
   if (result.failed > 0) {
     return Fail(Annotate(result.first_failure, StrCat(result.failed, " calls failed, first")));
   }
+  if (result.early > 0) {
+    return Fail(absl::InternalError(StrCat(result.early, " messages came before they were due")));
+  }
   return 0;
 }
 
@@ -107,6 +110,7 @@ absl::Status EnsureTopic(const Arguments& args) {
   create.set_name(args.load.topic);
   create.set_read_queues(args.queues);
   create.set_write_queues(args.queues);
+  if (args.load.due_in_seconds > 0) create.set_type(pb::DELAY);
   for (const mqadmin::GroupPlace& group : groups) {
     pb::UpdateTopicResponse created;
     RAFTMQ_RETURN_IF_ERROR(
@@ -196,6 +200,11 @@ int main(int argc, char** argv) {
       ->add_option("--ack", args.load.ack_level,
                    "when a send is answered: leader, quorum, quorum_fsync, all (the topic's)")
       ->check(CLI::IsMember({"leader", "quorum", "quorum_fsync", "all"}));
+  producer
+      ->add_option("--due-in", args.load.due_in_seconds,
+                   "delayed messages, all due within the second that begins so many seconds from "
+                   "now; mqbench consumer then measures how late they come")
+      ->check(CLI::Range(1, 86'400));
   producer->add_option("--timeout", args.load.timeout_ms, "milliseconds for a send (3000)");
   producer->callback([&] { exit_code = Produce(args); });
 
