@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/gzip.h"
 #include "base/strings.h"
 #include "broker/lite_handle.h"
 #include "broker/proto_time.h"
@@ -109,6 +110,22 @@ std::string Md5UpperHex(std::string_view bytes) {
     hex += kDigits[digest[i] & 15];
   }
   return hex;
+}
+
+void DecompressFor(ClientLanguage language, v2::Message* message) {
+  if (language != ClientLanguage::kRust) return;
+  v2::SystemProperties* system = message->mutable_system_properties();
+  if (system->body_encoding() != v2::GZIP) return;
+  absl::StatusOr<std::string> body = GzipDecompress(message->body(), kMaxDecompressedBody);
+  if (!body.ok()) {
+    LOG_EVERY_N(WARNING, 1000) << "message " << system->message_id() << " of topic "
+                               << message->topic().name()
+                               << " is handed out as it travels: " << body.status();
+    return;
+  }
+  message->set_body(*std::move(body));
+  system->mutable_body_digest()->set_checksum(Md5UpperHex(message->body()));
+  system->set_body_encoding(v2::IDENTITY);
 }
 
 v2::MessageType ToMessageType(store::TopicType type) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/gzip.h"
 #include "broker/proto_time.h"
 #include "store/message_properties.h"
 
@@ -171,6 +172,43 @@ TEST(ToMessage, ACommittedMessageIsATransaction) {
   v2::Message message;
   ASSERT_TRUE(ToMessage(Record("", "yes", store::sys_flag::kTransactionCommit), &message).ok());
   EXPECT_EQ(message.system_properties().message_type(), v2::TRANSACTION);
+}
+
+v2::Message Compressed(std::string body) {
+  v2::Message message;
+  message.set_body(std::move(body));
+  message.mutable_system_properties()->set_body_encoding(v2::GZIP);
+  message.mutable_system_properties()->mutable_body_digest()->set_checksum("of what travels");
+  return message;
+}
+
+TEST(DecompressFor, AClientThatDoesNotDecompressGetsWhatWasSent) {
+  v2::Message message = Compressed(GzipCompress("hello, hello", 5));
+  DecompressFor(ClientLanguage::kRust, &message);
+  EXPECT_EQ(message.body(), "hello, hello");
+  EXPECT_EQ(message.system_properties().body_encoding(), v2::IDENTITY);
+  EXPECT_EQ(message.system_properties().body_digest().checksum(), Md5UpperHex("hello, hello"));
+}
+
+TEST(DecompressFor, OthersGetItAsItTravels) {
+  for (const ClientLanguage language : {ClientLanguage::kJava, ClientLanguage::kGo,
+                                        ClientLanguage::kRaftMq, ClientLanguage::kUnknown}) {
+    v2::Message message = Compressed(GzipCompress("hello", 5));
+    DecompressFor(language, &message);
+    EXPECT_EQ(message.body(), GzipCompress("hello", 5));
+    EXPECT_EQ(message.system_properties().body_encoding(), v2::GZIP);
+  }
+}
+
+TEST(DecompressFor, WhatCannotBeReadOrIsTooLargeStaysAndSaysSo) {
+  const std::string large(kMaxDecompressedBody + 1, 'x');
+  for (const std::string& body : {std::string("no gzip"), GzipCompress(large, 5)}) {
+    v2::Message message = Compressed(body);
+    DecompressFor(ClientLanguage::kRust, &message);
+    EXPECT_EQ(message.body(), body);
+    EXPECT_EQ(message.system_properties().body_encoding(), v2::GZIP);
+    EXPECT_EQ(message.system_properties().body_digest().checksum(), "of what travels");
+  }
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 
 #include <utility>
 
+#include "base/gzip.h"
 #include "base/strings.h"
-#include "client/body_compression.h"
 #include "glog/logging.h"
 
 namespace raftmq::client {
@@ -53,7 +53,7 @@ void FillMessage(Message&& in, std::string id, int64_t now_ms, const BodyCompres
 
   system->set_body_encoding(v2::IDENTITY);
   if (static_cast<int64_t>(in.body.size()) >= compression.over_how_much) {
-    std::string smaller = Compress(in.body, compression.level);
+    std::string smaller = GzipCompress(in.body, compression.level);
     if (smaller.size() < in.body.size()) {
       in.body = std::move(smaller);
       system->set_body_encoding(v2::GZIP);
@@ -70,7 +70,7 @@ ReceivedMessage ToReceivedMessage(v2::Message&& in, const std::string& broker,
   out.message_id = system.message_id();
   out.body = std::move(*in.mutable_body());
   if (system.body_encoding() == v2::GZIP) {
-    absl::StatusOr<std::string> body = Decompress(out.body, kMaxBodyBytes);
+    absl::StatusOr<std::string> body = GzipDecompress(out.body, kMaxBodyBytes);
     if (body.ok()) {
       out.body = *std::move(body);
     } else {

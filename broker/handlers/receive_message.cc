@@ -160,7 +160,9 @@ void MessagingHandlers::FinishReceive(ReceiveMessageCall* call,
       LOG(ERROR) << "group " << call->request().group().name() << ", queue " << delivery.queue
                  << ", offset " << delivery.offset << ": " << status;
       messages.pop_back();
+      continue;
     }
+    DecompressFor(call->context().language, messages.back().mutable_message());
   }
   v2::ReceiveMessageResponse first;
   if (messages.empty()) {

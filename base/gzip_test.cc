@@ -1,10 +1,10 @@
-#include "client/body_compression.h"
+#include "base/gzip.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
 
-namespace raftmq::client {
+namespace raftmq {
 namespace {
 
 using ::testing::HasSubstr;
@@ -29,47 +29,47 @@ std::string ZlibOf(const std::string& body) {
   return out;
 }
 
-TEST(BodyCompression, WhatIsCompressedComesBack) {
+TEST(Gzip, WhatIsCompressedComesBack) {
   for (const size_t bytes : {size_t{0}, size_t{1}, size_t{4'096}, size_t{300'000}}) {
     const std::string body = Text(bytes);
     for (const int level : {1, 5, 9}) {
-      const std::string smaller = Compress(body, level);
-      EXPECT_EQ(smaller, Compress(body, level)) << "a repeated send has the same body";
-      const auto back = Decompress(smaller, kMax);
+      const std::string smaller = GzipCompress(body, level);
+      EXPECT_EQ(smaller, GzipCompress(body, level)) << "a repeated send has the same body";
+      const auto back = GzipDecompress(smaller, kMax);
       ASSERT_TRUE(back.ok()) << back.status();
       EXPECT_EQ(*back, body);
     }
   }
 }
 
-TEST(BodyCompression, ItIsGzipAndZlibIsReadToo) {
+TEST(Gzip, ItIsGzipAndZlibIsReadToo) {
   const std::string body = Text(10'000);
-  const std::string gzip = Compress(body, 5);
+  const std::string gzip = GzipCompress(body, 5);
   EXPECT_EQ(gzip.substr(0, 2), "\x1f\x8b");
   EXPECT_LT(gzip.size(), body.size() / 2);
-  EXPECT_EQ(*Decompress(ZlibOf(body), kMax), body);
+  EXPECT_EQ(*GzipDecompress(ZlibOf(body), kMax), body);
 }
 
-TEST(BodyCompression, WhatIsNotCompressedOrCutShortIsAnError) {
-  const std::string gzip = Compress(Text(10'000), 5);
+TEST(Gzip, WhatIsNotCompressedOrCutShortIsAnError) {
+  const std::string gzip = GzipCompress(Text(10'000), 5);
   for (const std::string& bad : {std::string(), std::string("plain text"), gzip.substr(0, 1),
                                  gzip.substr(0, 100), gzip.substr(0, gzip.size() - 1)}) {
-    const absl::Status status = Decompress(bad, kMax).status();
+    const absl::Status status = GzipDecompress(bad, kMax).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad.size();
   }
   std::string flipped = gzip;
   flipped[flipped.size() / 2] ^= 1;
-  EXPECT_FALSE(Decompress(flipped, kMax).ok()) << "gzip has a checksum";
+  EXPECT_FALSE(GzipDecompress(flipped, kMax).ok()) << "gzip has a checksum";
 }
 
-TEST(BodyCompression, ASmallBodyThatBecomesHugeIsRefused) {
-  const std::string bomb = Compress(std::string(50 << 20, '\0'), 9);
+TEST(Gzip, ASmallBodyThatBecomesHugeIsRefused) {
+  const std::string bomb = GzipCompress(std::string(50 << 20, '\0'), 9);
   EXPECT_LT(bomb.size(), 100'000u);
-  const absl::Status status = Decompress(bomb, kMax).status();
+  const absl::Status status = GzipDecompress(bomb, kMax).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("more than 1048576 bytes"));
-  EXPECT_EQ(Decompress(Compress(std::string(kMax, 'x'), 5), kMax)->size(), kMax);
+  EXPECT_EQ(GzipDecompress(GzipCompress(std::string(kMax, 'x'), 5), kMax)->size(), kMax);
 }
 
 }  // namespace
-}  // namespace raftmq::client
+}  // namespace raftmq

@@ -1,6 +1,6 @@
 // Bodies as the public protocol's encoding GZIP has them (RFC 1952). Every official client reads
-// what Compress makes; Decompress also reads zlib's own format (RFC 1950), which RocketMQ's classic
-// clients and the official C++ client send under that name.
+// what GzipCompress makes; GzipDecompress also reads zlib's own format (RFC 1950), which RocketMQ's
+// classic clients and the official C++ client send under that name.
 //
 // Pure functions; any thread.
 #pragma once
@@ -11,12 +11,12 @@
 
 #include "absl/status/statusor.h"
 
-namespace raftmq::client {
+namespace raftmq {
 
 // `level`: 1, fast, to 9, small. The same bytes for the same input.
-std::string Compress(std::string_view body, int level);
+std::string GzipCompress(std::string_view body, int level);
 
 // InvalidArgument: not compressed in either format, cut short, or more than `max_bytes` come out.
-absl::StatusOr<std::string> Decompress(std::string_view compressed, int64_t max_bytes);
+absl::StatusOr<std::string> GzipDecompress(std::string_view compressed, int64_t max_bytes);
 
-}  // namespace raftmq::client
+}  // namespace raftmq

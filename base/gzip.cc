@@ -1,4 +1,4 @@
-#include "client/body_compression.h"
+#include "base/gzip.h"
 
 #include <zlib.h>
 
@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "glog/logging.h"
 
-namespace raftmq::client {
+namespace raftmq {
 namespace {
 
 // Added to zlib's window bits: write gzip; read gzip or zlib, whichever it is.
@@ -31,7 +31,7 @@ void SetRoom(std::string* out, size_t used, z_stream* stream) {
 
 }  // namespace
 
-std::string Compress(std::string_view body, int level) {
+std::string GzipCompress(std::string_view body, int level) {
   z_stream stream{};
   CHECK_EQ(deflateInit2(&stream, std::clamp(level, 1, 9), Z_DEFLATED, MAX_WBITS + kGzip,
                         kMemoryLevel, Z_DEFAULT_STRATEGY),
@@ -45,7 +45,7 @@ std::string Compress(std::string_view body, int level) {
   return out;
 }
 
-absl::StatusOr<std::string> Decompress(std::string_view compressed, int64_t max_bytes) {
+absl::StatusOr<std::string> GzipDecompress(std::string_view compressed, int64_t max_bytes) {
   z_stream stream{};
   CHECK_EQ(inflateInit2(&stream, MAX_WBITS + kGzipOrZlib), Z_OK);
   SetInput(compressed, &stream);
@@ -72,4 +72,4 @@ absl::StatusOr<std::string> Decompress(std::string_view compressed, int64_t max_
   return out;
 }
 
-}  // namespace raftmq::client
+}  // namespace raftmq
