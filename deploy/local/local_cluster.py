@@ -548,7 +548,10 @@ class Cluster:
 
     def wait_member(self, member, timeout=30):
         """Until `member` leads or follows and has applied what was committed when it joined."""
+        joined_at = None  # the leader's commit then; under load the member is never quite at its newest
+
         def serves():
+            nonlocal joined_at
             if member.pid() is None:
                 raise ClusterError(f"{member.name} ended:\n{member.log_tail()}")
             row = self.member_status(member)
@@ -556,8 +559,12 @@ class Cluster:
                 raise ClusterError(f"{member.name} stopped: {row['failure']}")
             if row["role"] == LEADER:
                 return row["serving"]
-            return (row["role"] == FOLLOWER and row["leader_id"] and
-                    row["applied"] >= row["commit"] > 0)
+            if row["role"] != FOLLOWER or not row["leader_id"]:
+                return False
+            if joined_at is None:
+                leader = self.leader(member.group)
+                joined_at = self.member_status(leader)["commit"] if leader else None
+            return joined_at is not None and row["applied"] >= joined_at > 0
         _wait(serves, timeout, f"{member.name} to serve", member)
 
     def wait_caught_up(self, group=None, timeout=60):
