@@ -100,7 +100,10 @@ class PushConsumer::Impl {
 
   // ---- Queues (push_consumer_queues.cc)
   void Watch();
+  void WatchFirst(std::shared_ptr<const std::vector<std::string>> topics, size_t at);
   void WatchAt(const RouteCache::Route& route);
+  void WatchAgain(uint64_t ended);
+  void WatchTheFirstTopic();
   void RebalanceEvery();
   void RebalanceSoon(int64_t ms);
   void Rebalance();
@@ -133,6 +136,8 @@ class PushConsumer::Impl {
   int64_t rebalanced_ms_ ABSL_GUARDED_BY(mu_) = 0;
   std::string routes_seen_ ABSL_GUARDED_BY(mu_);
   size_t watch_tries_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t watch_ ABSL_GUARDED_BY(mu_) = 0;  // the latest; what earlier ones tell does not count
+  std::string watched_topic_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, MessageSelector> subscription_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> members_ ABSL_GUARDED_BY(mu_);  // empty: not told yet
   std::map<Key, HeldPtr> held_ ABSL_GUARDED_BY(mu_);

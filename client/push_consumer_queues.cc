@@ -51,27 +51,40 @@ void PushConsumer::Impl::Unsubscribe(const std::string& topic) {
 // ---- Who else is there
 
 // Of the first topic's broker groups one tells who the members are: the first by name that answers.
-// So all members ask the same.
+// So all members ask the same. A topic that does not exist is passed over, until it does.
 void PushConsumer::Impl::Watch() {
-  std::string topic;
+  auto topics = std::make_shared<std::vector<std::string>>();
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return;
-    if (!subscription_.empty()) topic = subscription_.begin()->first;
+    for (const auto& [topic, selector] : subscription_) topics->push_back(topic);
   }
-  if (topic.empty()) return After(kLookAtRoutesMs, [this] { Watch(); });
-  instance_->routes()->Find(topic, [this](const absl::StatusOr<RouteCache::Route>& route) {
-    if (route.ok() && !(*route)->brokers.empty()) return WatchAt(*route);
-    After(kWatchPauseMs, [this] { Watch(); });
-  });
+  WatchFirst(std::move(topics), 0);
+}
+
+void PushConsumer::Impl::WatchFirst(std::shared_ptr<const std::vector<std::string>> topics,
+                                    size_t at) {
+  if (at >= topics->size()) return After(kLookAtRoutesMs, [this] { Watch(); });
+  const std::string& topic = (*topics)[at];
+  instance_->routes()->Find(topic,
+                            [this, topics, at](const absl::StatusOr<RouteCache::Route>& route) {
+                              if (route.ok() && !(*route)->brokers.empty()) return WatchAt(*route);
+                              if (absl::IsNotFound(route.status()))
+                                return WatchFirst(topics, at + 1);
+                              After(kWatchPauseMs, [this] { Watch(); });
+                            });
 }
 
 void PushConsumer::Impl::WatchAt(const RouteCache::Route& route) {
   size_t tries = 0;
+  uint64_t watch = 0;
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return;
+    if (watched_topic_ != route->topic) watch_tries_ = 0;
+    watched_topic_ = route->topic;
     tries = watch_tries_++;
+    watch = ++watch_;
   }
   // All members of a group several times, then the next group.
   size_t at = 0;
@@ -85,22 +98,45 @@ void PushConsumer::Impl::WatchAt(const RouteCache::Route& route) {
   if (tries == 0) instance_->Beat();
   calls_->WatchGroup(
       topic, route->brokers[at].name, left,
-      [this](std::vector<std::string> members) {
+      [this, watch](std::vector<std::string> members) {
         {
           absl::MutexLock lock(&mu_);
+          if (watch != watch_) return;  // another is asked by now
           watch_tries_ = 0;
           members_ = std::move(members);
         }
         RebalanceSoon(0);
       },
-      [this, topic](const absl::Status& ended) {
-        if (absl::IsCancelled(ended)) {
+      [this, topic, watch](const absl::Status& ended) {
+        {
           absl::MutexLock lock(&mu_);
-          if (closed_) return;
+          if (watch != watch_ || (absl::IsCancelled(ended) && closed_)) return;
         }
         instance_->routes()->Doubt(topic);
-        After(kWatchPauseMs, [this] { Watch(); });
+        After(kWatchPauseMs, [this, watch] { WatchAgain(watch); });
       });
+}
+
+void PushConsumer::Impl::WatchAgain(uint64_t ended) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended != watch_) return;
+  }
+  Watch();
+}
+
+// The first topic may be one that was created or subscribed to since, or left.
+void PushConsumer::Impl::WatchTheFirstTopic() {
+  std::set<std::string> routed;
+  for (const RouteCache::Route& route : instance_->routes()->All()) routed.insert(route->topic);
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_ || watched_topic_.empty()) return;  // it looks for one
+    const auto first = std::find_if(subscription_.begin(), subscription_.end(),
+                                    [&](const auto& s) { return routed.contains(s.first); });
+    if (first == subscription_.end() || first->first == watched_topic_) return;
+  }
+  Watch();
 }
 
 // ---- Rebalancing
@@ -127,6 +163,7 @@ void PushConsumer::Impl::RebalanceEvery() {
     due = seen != routes_seen_ || NowMs() - rebalanced_ms_ >= options_.rebalanceInterval;
     routes_seen_ = std::move(seen);
   }
+  if (clustering()) WatchTheFirstTopic();
   if (due) Rebalance();
   After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });
 }

@@ -63,15 +63,22 @@ class ClientTest : public ::testing::Test {
   // In every group; returns when the NameServers that run route to all of its queues.
   void CreateTopic(const std::string& topic, int queues,
                    ::raftmq::v1::TopicType type = ::raftmq::v1::NORMAL) {
-    for (auto& group : groups_) {
-      const broker::BrokerClient admin(group->port(0), "JAVA");
-      const grpc::Status status = admin.UpdateTopic(topic, queues, type);
-      ASSERT_TRUE(status.ok()) << status.error_message();
-    }
+    for (auto& group : groups_) CreateTopicIn(*group, topic, queues, type);
+    AwaitRoute(topic, groups_.size());
+  }
+  // In one of the groups; AwaitRoute is the caller's.
+  static void CreateTopicIn(const broker::BrokerGroup& group, const std::string& topic, int queues,
+                            ::raftmq::v1::TopicType type = ::raftmq::v1::NORMAL) {
+    const broker::BrokerClient admin(group.port(0), "JAVA");
+    const grpc::Status status = admin.UpdateTopic(topic, queues, type);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+  }
+  // Until every NameServer knows the topic in so many groups.
+  void AwaitRoute(const std::string& topic, size_t groups) {
     WaitUntil([&] {
       for (auto& server : name_servers_) {
         if (server == nullptr) continue;
-        if (server->table().Route(topic).size() != groups_.size()) return false;
+        if (server->table().Route(topic).size() != groups) return false;
       }
       return true;
     });

@@ -457,6 +457,51 @@ TEST_F(PushConsumerTest, QueuesOfATopicThatGrowsAndOfANewSubscriptionAreConsumed
   AwaitShares({a.get()}, {3});
 }
 
+TEST_F(PushConsumerTest, ATopicThatDoesNotExistYetDoesNotHoldUpTheOthers) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 4);
+  PushConsumerOptions options = Options();
+  options.subscription = {{"absent", "*"}, {"orders", "*"}};
+  options.pollNameServerInterval = 50;
+  options.rebalanceInterval = 100;
+  options.concurrently = [this](const auto& messages, auto&) {
+    seen_.Add("any", messages);
+    return ConsumeConcurrentlyStatus::kConsumeSuccess;
+  };
+  auto a = Run(options);
+  AwaitShares({a.get()}, {4});
+  auto b = Run(options);
+  AwaitShares({a.get(), b.get()}, {2, 2});
+  CreateTopic("absent", 2);
+  AwaitShares({a.get(), b.get()}, {3, 3});
+  ASSERT_TRUE(StartProducer()->Send(Make("absent", "here")).ok());
+  WaitUntil([&] { return seen_.times("here") == 1; });
+  // Membership is known by way of "absent" now: who comes and goes is still told.
+  b.reset();
+  AwaitShares({a.get()}, {6});
+}
+
+TEST_F(PushConsumerTest, WhoStartedBeforeAnEarlierTopicExistedAndWhoStartedAfterKnowEachOther) {
+  StartGroups(2, 1);
+  CreateTopicIn(*groups_[1], "orders", 4);
+  AwaitRoute("orders", 1);
+  PushConsumerOptions options = Options();
+  options.subscription = {{"absent", "*"}, {"orders", "*"}};
+  options.pollNameServerInterval = 50;
+  options.rebalanceInterval = 100;
+  options.concurrently = [](const auto&, auto&) {
+    return ConsumeConcurrentlyStatus::kConsumeSuccess;
+  };
+  auto before = Run(options);
+  AwaitShares({before.get()}, {4});
+  CreateTopicIn(*groups_[0], "absent", 2);
+  AwaitRoute("absent", 1);
+  auto after = Run(options);
+  AwaitShares({before.get(), after.get()}, {3, 3});
+  before.reset();
+  AwaitShares({after.get()}, {6});
+}
+
 TEST_F(PushConsumerTest, RefusalsSayWhatIsWrong) {
   StartGroups(1, 1);
   EXPECT_EQ(PushConsumer::Start(Options()).status().code(), absl::StatusCode::kInvalidArgument)
