@@ -245,11 +245,7 @@ TEST_F(OffsetMovesTest, AnUndoWithATopicIsOfAMoveOnThatTopic) {
 TEST_F(OffsetMovesTest, AGroupThatStartsByTimeIsStartedSoAndThenMoved) {
   Store(2);
   member_.clock().AdvanceMillis(1'000);
-  GroupConfig group;
-  group.name = "G";
-  group.consume_from = ConsumeFrom::kTimestamp;
-  group.consume_timestamp_ms = member_.clock().WallMillis();
-  ASSERT_TRUE(member_.UpdateGroup(group).ok());
+  member_.MakeGroupFrom(member_.clock().WallMillis(), "G");
   Store(3);
   EXPECT_EQ(Items(MustMove(Request::ToEnd{}, {QueueId(0)})), "0:2>5");
   EXPECT_THAT(Offsets(), ElementsAre(5, 2));

@@ -463,11 +463,7 @@ TEST_F(Receive, ConsumeFromTimestampStartsAtTheFirstMessageStoredThen) {
   member_.clock().AdvanceMillis(1'000);
   const int64_t then = member_.clock().WallMillis();
   SendAll("T", 3, "new");
-  GroupConfig group;
-  group.name = "G";
-  group.consume_from = ConsumeFrom::kTimestamp;
-  group.consume_timestamp_ms = then;
-  ASSERT_TRUE(member_.UpdateGroup(group).ok());
+  member_.MakeGroupFrom(then, "G");
   EXPECT_THAT(member_.ReceiveBodies("G", "T"), UnorderedElementsAre("new0", "new1", "new2"));
 }
 
@@ -514,11 +510,7 @@ TEST_F(Receive, AnOffsetSetFirstStartsATimestampGroupOnTheOtherQueues) {
   member_.MakeTopic("T", 2);
   SendAll("T", 4, "old");
   member_.clock().AdvanceMillis(1'000);
-  GroupConfig group;
-  group.name = "G";
-  group.consume_from = ConsumeFrom::kTimestamp;
-  group.consume_timestamp_ms = member_.clock().WallMillis();
-  ASSERT_TRUE(member_.UpdateGroup(group).ok());
+  member_.MakeGroupFrom(member_.clock().WallMillis(), "G");
   ASSERT_TRUE(member_.UpdateOffset("G", "T", 0, 1).ok());
   EXPECT_EQ(member_.store().CommitOffset("G", "T", QueueId(0)).value(), QueueOffset(1));
   EXPECT_EQ(member_.store().CommitOffset("G", "T", QueueId(1)).value(), QueueOffset(2));

@@ -249,6 +249,15 @@ void StoreHarness::MakeTopic(const std::string& name, int queues, TopicType type
   CHECK(status.ok()) << status;
 }
 
+void StoreHarness::MakeGroupFrom(int64_t wall_ms, const std::string& name) {
+  GroupConfig group;
+  group.name = name;
+  group.consume_from = ConsumeFrom::kTimestamp;
+  group.consume_timestamp_ms = wall_ms;
+  const absl::Status status = UpdateGroup(group);
+  CHECK(status.ok()) << status;
+}
+
 SendResult StoreHarness::SendOne(const std::string& topic, const std::string& body,
                                  const std::string& tag) {
   auto results = Send({MessageOf(topic, body, tag)});

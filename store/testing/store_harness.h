@@ -98,6 +98,8 @@ class StoreHarness {
 
   // ---- Shorter ones, for what must succeed
   void MakeTopic(const std::string& name, int queues = 1, TopicType type = TopicType::kNormal);
+  // It starts at the first message that was stored then or later.
+  void MakeGroupFrom(int64_t wall_ms, const std::string& name);
   SendResult SendOne(const std::string& topic, const std::string& body,
                      const std::string& tag = "");
   // Bodies in the order of delivery; the deliveries themselves are in last_deliveries().
