@@ -38,7 +38,7 @@ async function litePushConsumer(where, topic, group, consume, liteTopics) {
       endpoints: where, namespace: '', logger: process.env.RAFTMQ_TRACE ? console : quiet,
     })
     .bindTopic(topic).setConsumerGroup(group).setMessageListener({ consume }).build();
-  consumers.push(consumer);
+  consumers.push(s.keepErrorListeners(consumer));
   for (const name of liteTopics) await consumer.subscribeLite(name);
   return consumer;
 }

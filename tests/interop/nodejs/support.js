@@ -69,8 +69,22 @@ async function startPushConsumer(endpoints, topic, consumerGroup, consume, optio
   }));
 }
 
+// A client that is shut down takes the error listener off a Telemetry stream that it is just opening
+// to a member that is down, and the error that follows ends the process (docs/clients.md). This puts
+// a listener back, as an application would have to.
+function keepErrorListeners(client) {
+  const create = client.createTelemetryStream.bind(client);
+  client.createTelemetryStream = endpoints => {
+    const stream = create(endpoints);
+    const removeAll = stream.removeAllListeners.bind(stream);
+    stream.removeAllListeners = (...events) => removeAll(...events).on('error', () => {});
+    return stream;
+  };
+  return client;
+}
+
 async function start(client) {
-  await client.startup();
+  await keepErrorListeners(client).startup();
   started.push(client);
   return client;
 }
@@ -210,7 +224,7 @@ function foreign(expected, seen) {
 }
 
 module.exports = {
-  cluster, createGroup, createTopic, deadLetters, foreign, holdUntilKilled, members, messageGroupAvoiding,
-  missing, receiveUntil, sendInOrder, sendMany, shutdownAll, startProducer, startPushConsumer,
-  startSimpleConsumer, status, unique, waitUntil,
+  cluster, createGroup, createTopic, deadLetters, foreign, holdUntilKilled, keepErrorListeners, members,
+  messageGroupAvoiding, missing, receiveUntil, sendInOrder, sendMany, shutdownAll, startProducer,
+  startPushConsumer, startSimpleConsumer, status, unique, waitUntil,
 };
