@@ -160,6 +160,7 @@ void GroupCalls::TryAt(OpPtr op, const RouteCache::Route& route) {
   const int64_t left_ms = op->deadline_ms - SystemClock()->MonotonicMillis();
   op->context = std::make_unique<grpc::ClientContext>();
   instance_->Prepare(op->context.get(), std::max<int64_t>(std::min(left_ms, op->try_ms), 1));
+  for (const auto& [name, value] : op->headers) op->context->AddMetadata(name, value);
   bool closed = false;
   {
     absl::MutexLock lock(&mu_);
@@ -198,8 +199,9 @@ void GroupCalls::Finish(OpPtr op, absl::Status status) {
 template <typename Request, typename Response, typename Stub, typename Prepare>
 void GroupCalls::Call(const MessageQueue& queue, Request request,
                       Stub* (ClientInstance::*stub_at)(const std::string&), Prepare prepare,
-                      absl::AnyInvocable<void(absl::Status, Response&)> done) {
+                      absl::AnyInvocable<void(absl::Status, Response&)> done, Headers headers) {
   auto op = std::make_shared<UnaryOp<Request, Response>>();
+  op->headers = std::move(headers);
   op->request = std::move(request);
   op->prepare = [instance = instance_, stub_at, prepare](
                     const std::string& address, grpc::ClientContext* context, const Request& r,
@@ -266,7 +268,7 @@ void GroupCalls::CommittedOffset(const MessageQueue& queue, Done<std::optional<Q
 }
 
 void GroupCalls::QueryOffset(const MessageQueue& queue, v2::QueryOffsetRequest request,
-                             Done<QueueOffset> done) {
+                             Done<QueueOffset> done, Headers headers) {
   FillQueue(queue, request.mutable_message_queue());
   Call<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(
       queue, std::move(request), &ClientInstance::StubAt,
@@ -277,7 +279,8 @@ void GroupCalls::QueryOffset(const MessageQueue& queue, v2::QueryOffsetRequest r
         } else {
           done(std::move(status));
         }
-      });
+      },
+      std::move(headers));
 }
 
 void GroupCalls::MinOffset(const MessageQueue& queue, Done<QueueOffset> done) {
@@ -289,7 +292,7 @@ void GroupCalls::MinOffset(const MessageQueue& queue, Done<QueueOffset> done) {
 void GroupCalls::MaxOffset(const MessageQueue& queue, Done<QueueOffset> done) {
   v2::QueryOffsetRequest request;
   request.set_query_offset_policy(v2::END);
-  QueryOffset(queue, std::move(request), std::move(done));
+  QueryOffset(queue, std::move(request), std::move(done), {{"x-raftmq-read", "linearizable"}});
 }
 
 void GroupCalls::OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms,

@@ -53,6 +53,7 @@ class GroupCalls {
   // None: the group never committed one on this topic.
   void CommittedOffset(const MessageQueue& queue, Done<std::optional<QueueOffset>> done);
   void MinOffset(const MessageQueue& queue, Done<QueueOffset> done);
+  // Not less than what any answer told before: a member that is behind catches up first.
   void MaxOffset(const MessageQueue& queue, Done<QueueOffset> done);
   // Of the first message stored at that time or later; the max offset if there is none.
   void OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms, Done<QueueOffset> done);
@@ -88,6 +89,7 @@ class GroupCalls {
                  absl::AnyInvocable<void(absl::Status)> done);
 
  private:
+  using Headers = std::vector<std::pair<std::string, std::string>>;
   // One call over its tries.
   struct Op {
     virtual ~Op() = default;
@@ -97,6 +99,7 @@ class GroupCalls {
 
     std::string topic;
     std::string broker_name;
+    Headers headers;           // beside those of every call
     int64_t deadline_ms = 0;   // monotonic
     int64_t try_ms = 1'000;    // a member that does not answer is left for the next after that long
     int64_t min_left_ms = 20;  // with less no other try is begun
@@ -119,9 +122,9 @@ class GroupCalls {
   template <typename Request, typename Response, typename Stub, typename Prepare>
   void Call(const MessageQueue& queue, Request request,
             Stub* (ClientInstance::*stub_at)(const std::string&), Prepare prepare,
-            absl::AnyInvocable<void(absl::Status, Response&)> done);
+            absl::AnyInvocable<void(absl::Status, Response&)> done, Headers headers = {});
   void QueryOffset(const MessageQueue& queue, apache::rocketmq::v2::QueryOffsetRequest request,
-                   Done<QueueOffset> done);
+                   Done<QueueOffset> done, Headers headers = {});
   void FillQueue(const MessageQueue& queue, apache::rocketmq::v2::MessageQueue* out) const;
 
   ClientInstance* const instance_;
