@@ -177,6 +177,10 @@ std::vector<std::string> ClientInstance::BrokerAddresses() const {
 }
 
 void ClientInstance::SendHeartbeats() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (said_goodbye_) return;
+  }
   for (const std::string& address : BrokerAddresses()) {
     auto call = std::make_shared<OwnCall<v2::HeartbeatRequest, v2::HeartbeatResponse>>();
     Prepare(&call->context, std::min(kHeartbeatMs, options_.heartbeatBrokerInterval));
@@ -193,6 +197,10 @@ void ClientInstance::SendHeartbeats() {
 }
 
 void ClientInstance::SayGoodbye() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (std::exchange(said_goodbye_, true)) return;
+  }
   for (const std::string& address : BrokerAddresses()) {
     auto call = std::make_shared<
         OwnCall<v2::NotifyClientTerminationRequest, v2::NotifyClientTerminationResponse>>();

@@ -47,7 +47,7 @@ class ClientInstance final : public RouteSource {
   // InvalidArgument: an address or an interval that cannot be.
   static absl::StatusOr<std::unique_ptr<ClientInstance>> Start(ClientInstanceOptions options);
 
-  // Says goodbye to the brokers and waits for this object's own calls, a second at most. Its owner
+  // SayGoodbye, and waits for this object's own calls, a second at most. Its owner
   // has waited for its own before.
   ~ClientInstance() override;
 
@@ -64,6 +64,9 @@ class ClientInstance final : public RouteSource {
 
   // A heartbeat to every known broker now.
   void Beat() { SendHeartbeats(); }
+  // Tells the brokers that this client is going: it counts as no member of its group any more. No
+  // heartbeats follow. Does not wait.
+  void SayGoodbye();
 
   // Deadline and identity of a call.
   void Prepare(grpc::ClientContext* context, int64_t timeout_ms) const {
@@ -80,7 +83,6 @@ class ClientInstance final : public RouteSource {
   // The addresses that the cached routes name.
   std::vector<std::string> BrokerAddresses() const;
   void SendHeartbeats();
-  void SayGoodbye();
   void CallBegins();
   void CallEnds();
 
@@ -93,6 +95,7 @@ class ClientInstance final : public RouteSource {
   std::map<std::string, std::unique_ptr<ConsumersStub>> consumers_stubs_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::unique_ptr<RepliesStub>> replies_stubs_ ABSL_GUARDED_BY(mu_);
   int own_calls_ ABSL_GUARDED_BY(mu_) = 0;  // under way
+  bool said_goodbye_ ABSL_GUARDED_BY(mu_) = false;
   RouteCache routes_;
   CallQueue calls_;
   // Last: stops before what its tasks use goes away.

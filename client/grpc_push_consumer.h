@@ -46,6 +46,10 @@ class PushConsumer::Impl {
   // InvalidArgument: a broker refuses the expression. Waits for it.
   absl::Status CheckSelector(const std::string& topic, const MessageSelector& selector);
 
+  // Before a queue that another still holds is asked for again: at first, and in the end.
+  static constexpr int64_t kFirstUnbalancedMs = 50;
+  static constexpr int64_t kUnbalancedMs = 500;
+
   using Key = std::tuple<std::string, std::string, int32_t>;  // topic, broker, queue
   static Key KeyOf(const MessageQueue& q) { return {q.topic, q.broker_name, q.queue.value()}; }
 
@@ -77,6 +81,14 @@ class PushConsumer::Impl {
     bool overdue = false;
   };
 
+  // Who is in the group, as one broker group tells it.
+  struct GroupWatch {
+    std::string topic;  // by whose route the broker is found
+    uint64_t id = 0;    // of the latest stream; what earlier ones tell does not count
+    size_t tries = 0;   // since it last told something
+    std::optional<std::vector<std::string>> members;  // while a stream tells
+  };
+
   bool clustering() const { return options_.messageModel == MessageModel::kClustering; }
   std::string retry_topic() const { return "%RETRY%" + options_.consumerGroup; }
   static int64_t NowMs() { return SystemClock()->MonotonicMillis(); }
@@ -99,13 +111,13 @@ class PushConsumer::Impl {
   void EndRun(const HeldPtr& held);
 
   // ---- Queues (push_consumer_queues.cc)
-  void Watch();
-  void WatchFirst(std::shared_ptr<const std::vector<std::string>> topics, size_t at);
-  void WatchAt(const RouteCache::Route& route);
-  void WatchAgain(uint64_t ended);
-  void WatchTheFirstTopic();
+  void WatchBrokersOf(const TopicRoute& route);
+  void Watch(const std::string& broker);
+  void OnWatchEnded(const std::string& broker, uint64_t id, const absl::Status& ended);
+  void JoinMembers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RebalanceEvery();
   void RebalanceSoon(int64_t ms);
+  void RebalanceAgain();
   void Rebalance();
   void RebalanceTopic(const std::string& topic, const MessageSelector& selector,
                       const absl::StatusOr<RouteCache::Route>& route);
@@ -116,6 +128,7 @@ class PushConsumer::Impl {
   void OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms);
   void StartPulling(const HeldPtr& held, QueueOffset offset);
   void Leave(const HeldPtr& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Lose(const HeldPtr& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Depart(const HeldPtr& held);
   void Forget(const HeldPtr& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RenewLocks();
@@ -135,9 +148,9 @@ class PushConsumer::Impl {
   bool rebalance_is_due_ ABSL_GUARDED_BY(mu_) = false;
   int64_t rebalanced_ms_ ABSL_GUARDED_BY(mu_) = 0;
   std::string routes_seen_ ABSL_GUARDED_BY(mu_);
-  size_t watch_tries_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t watch_ ABSL_GUARDED_BY(mu_) = 0;  // the latest; what earlier ones tell does not count
-  std::string watched_topic_ ABSL_GUARDED_BY(mu_);
+  int64_t unbalanced_ms_ ABSL_GUARDED_BY(mu_) = kFirstUnbalancedMs;  // of RebalanceAgain
+  uint64_t watches_begun_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<std::string, GroupWatch> watches_ ABSL_GUARDED_BY(mu_);  // by broker
   std::map<std::string, MessageSelector> subscription_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> members_ ABSL_GUARDED_BY(mu_);  // empty: not told yet
   std::map<Key, HeldPtr> held_ ABSL_GUARDED_BY(mu_);

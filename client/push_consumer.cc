@@ -124,6 +124,11 @@ PushConsumer::Impl::~Impl() {
     std::vector<HeldPtr> all;
     for (const auto& [key, held] : held_) all.push_back(held);
     for (const HeldPtr& held : all) Leave(held);
+  }
+  // The others take each queue as soon as it is let go of, while what is slow here still runs.
+  instance_->SayGoodbye();
+  {
+    absl::MutexLock lock(&mu_);
     const auto left = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return held_.empty(); };
     if (!mu_.AwaitWithTimeout(absl::Condition(&left), absl::Milliseconds(kMaxLeaveMs))) {
       LOG(WARNING) << "consumer " << client_id() << " of group " << options_.consumerGroup << ": "
@@ -251,7 +256,8 @@ void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
   }
   if (!may) {
     messages.PutBack(std::move(batch));
-    return EndRun(held);
+    EndRun(held);
+    return Dispatch(held);  // Resume may have been called meanwhile, and have found nothing to take
   }
   ConsumeConcurrentlyContext context;
   context.queue = held->queue;

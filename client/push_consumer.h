@@ -3,6 +3,11 @@
 // holds the queue's lock at the broker: a new owner begins after the old one finished what it had
 // in hand and committed, or after a dead one's lock ran out.
 //
+// When a member joins or goes in an orderly way, a queue that changes its owner delivers nothing
+// for as long as the listener needs for what it has in hand of it, and a second at most; each queue
+// for itself. What was read ahead is left to the new owner: nothing comes twice. A queue that stays
+// is not interrupted. A dead member's queues wait until its locks run out, lockLeaseMillis at most.
+//
 // Start it, then its methods may be called from any thread but a listener's; listeners run on
 // consumeThreadNumber threads "mq-consume". Nothing throws; every failure is a status that says
 // what to do.

@@ -1,5 +1,6 @@
 // PushConsumer::Impl: which queues it has, and up to where they are consumed.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/strings.h"
@@ -9,16 +10,16 @@
 namespace raftmq::client {
 namespace {
 
-constexpr int64_t kWatchPauseMs = 100;  // before a broken watch is made again
-constexpr int64_t kUnbalancedMs =
-    500;  // before a queue that another still holds is asked for again
+// Before a broken watch is made again; and when it was tried so often.
+constexpr int64_t kWatchPauseMs = 100;
+constexpr size_t kManyTries = 20;
+constexpr int64_t kLongWatchPauseMs = 1'000;
 constexpr int64_t kLookAtRoutesMs = 1'000;
 
 }  // namespace
 
 void PushConsumer::Impl::Begin() {
   if (clustering()) {
-    Watch();
     After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
     if (options_.concurrently) SendBackOverdue();
   }
@@ -50,93 +51,103 @@ void PushConsumer::Impl::Unsubscribe(const std::string& topic) {
 
 // ---- Who else is there
 
-// Of the first topic's broker groups one tells who the members are: the first by name that answers.
-// So all members ask the same. A topic that does not exist is passed over, until it does.
-void PushConsumer::Impl::Watch() {
-  auto topics = std::make_shared<std::vector<std::string>>();
+// Every broker group of what is subscribed is watched, and a member is whom any of them tells of:
+// so all members know of each other, whichever groups come and go, and in whatever order.
+void PushConsumer::Impl::WatchBrokersOf(const TopicRoute& route) {
+  std::vector<std::string> fresh;
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return;
-    for (const auto& [topic, selector] : subscription_) topics->push_back(topic);
+    for (const BrokerRoute& broker : route.brokers) {
+      const auto [it, is_new] = watches_.try_emplace(broker.name);
+      if (!is_new) continue;
+      it->second.topic = route.topic;
+      fresh.push_back(broker.name);
+    }
   }
-  WatchFirst(std::move(topics), 0);
+  // Every member of the groups knows of this consumer.
+  if (!fresh.empty()) instance_->Beat();
+  for (const std::string& broker : fresh) Watch(broker);
 }
 
-void PushConsumer::Impl::WatchFirst(std::shared_ptr<const std::vector<std::string>> topics,
-                                    size_t at) {
-  if (at >= topics->size()) return After(kLookAtRoutesMs, [this] { Watch(); });
-  const std::string& topic = (*topics)[at];
-  instance_->routes()->Find(topic,
-                            [this, topics, at](const absl::StatusOr<RouteCache::Route>& route) {
-                              if (route.ok() && !(*route)->brokers.empty()) return WatchAt(*route);
-                              if (absl::IsNotFound(route.status()))
-                                return WatchFirst(topics, at + 1);
-                              After(kWatchPauseMs, [this] { Watch(); });
-                            });
-}
-
-void PushConsumer::Impl::WatchAt(const RouteCache::Route& route) {
+void PushConsumer::Impl::Watch(const std::string& broker) {
+  std::string topic;
   size_t tries = 0;
-  uint64_t watch = 0;
+  uint64_t id = 0;
   {
     absl::MutexLock lock(&mu_);
-    if (closed_) return;
-    if (watched_topic_ != route->topic) watch_tries_ = 0;
-    watched_topic_ = route->topic;
-    tries = watch_tries_++;
-    watch = ++watch_;
+    const auto it = watches_.find(broker);
+    if (closed_ || it == watches_.end()) return;
+    topic = it->second.topic;
+    tries = it->second.tries++;
+    id = it->second.id = ++watches_begun_;
   }
-  // All members of a group several times, then the next group.
-  size_t at = 0;
-  size_t left = tries;
-  while (left >= 10 * std::max<size_t>(route->brokers[at].addresses.size(), 1)) {
-    left -= 10 * std::max<size_t>(route->brokers[at].addresses.size(), 1);
-    at = (at + 1) % route->brokers.size();
-  }
-  const std::string topic = route->topic;
-  // Every member of the brokers' groups knows of this consumer.
-  if (tries == 0) instance_->Beat();
   calls_->WatchGroup(
-      topic, route->brokers[at].name, left,
-      [this, watch](std::vector<std::string> members) {
+      topic, broker, tries,
+      [this, broker, id](std::vector<std::string> members) {
         {
           absl::MutexLock lock(&mu_);
-          if (watch != watch_) return;  // another is asked by now
-          watch_tries_ = 0;
-          members_ = std::move(members);
+          const auto it = watches_.find(broker);
+          if (it == watches_.end() || it->second.id != id) return;
+          it->second.tries = 0;
+          it->second.members = std::move(members);
+          JoinMembers();
         }
         RebalanceSoon(0);
       },
-      [this, topic, watch](const absl::Status& ended) {
-        {
-          absl::MutexLock lock(&mu_);
-          if (watch != watch_ || (absl::IsCancelled(ended) && closed_)) return;
-        }
-        instance_->routes()->Doubt(topic);
-        After(kWatchPauseMs, [this, watch] { WatchAgain(watch); });
-      });
+      [this, broker, id](const absl::Status& ended) { OnWatchEnded(broker, id, ended); });
 }
 
-void PushConsumer::Impl::WatchAgain(uint64_t ended) {
+void PushConsumer::Impl::OnWatchEnded(const std::string& broker, uint64_t id,
+                                      const absl::Status& ended) {
+  const std::vector<RouteCache::Route> routes = instance_->routes()->All();
+  std::string topic;
+  int64_t pause_ms = kWatchPauseMs;
   {
     absl::MutexLock lock(&mu_);
-    if (ended != watch_) return;
+    const auto it = watches_.find(broker);
+    if (it == watches_.end() || it->second.id != id || (absl::IsCancelled(ended) && closed_)) {
+      return;
+    }
+    if (it->second.members.has_value()) {
+      it->second.members.reset();
+      JoinMembers();
+    }
+    topic = it->second.topic;
+    const auto there =
+        std::find_if(routes.begin(), routes.end(), [&](const RouteCache::Route& route) {
+          return subscription_.contains(route->topic) && route->Find(broker) != nullptr;
+        });
+    if (there == routes.end()) {
+      watches_.erase(it);  // until a route has it again
+    } else {
+      it->second.topic = (*there)->topic;
+      if (it->second.tries > kManyTries) pause_ms = kLongWatchPauseMs;
+    }
   }
-  Watch();
+  instance_->routes()->Doubt(topic);
+  After(pause_ms, [this, broker, id] {
+    {
+      absl::MutexLock lock(&mu_);
+      const auto it = watches_.find(broker);
+      if (it == watches_.end() || it->second.id != id) return;
+    }
+    Watch(broker);
+  });
 }
 
-// The first topic may be one that was created or subscribed to since, or left.
-void PushConsumer::Impl::WatchTheFirstTopic() {
-  std::set<std::string> routed;
-  for (const RouteCache::Route& route : instance_->routes()->All()) routed.insert(route->topic);
-  {
-    absl::MutexLock lock(&mu_);
-    if (closed_ || watched_topic_.empty()) return;  // it looks for one
-    const auto first = std::find_if(subscription_.begin(), subscription_.end(),
-                                    [&](const auto& s) { return routed.contains(s.first); });
-    if (first == subscription_.end() || first->first == watched_topic_) return;
+// While no broker group tells anything, the members are those that were told last.
+void PushConsumer::Impl::JoinMembers() {
+  std::set<std::string> all;
+  bool any = false;
+  for (const auto& [broker, watch] : watches_) {
+    if (!watch.members.has_value()) continue;
+    any = true;
+    all.insert(watch.members->begin(), watch.members->end());
   }
-  Watch();
+  if (!any) return;
+  members_.assign(all.begin(), all.end());
+  unbalanced_ms_ = kFirstUnbalancedMs;
 }
 
 // ---- Rebalancing
@@ -160,10 +171,10 @@ void PushConsumer::Impl::RebalanceEvery() {
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return;
-    due = seen != routes_seen_ || NowMs() - rebalanced_ms_ >= options_.rebalanceInterval;
+    due = seen != routes_seen_ || NowMs() - rebalanced_ms_ >= options_.rebalanceInterval ||
+          (clustering() && watches_.empty());  // none of the topics is there yet
     routes_seen_ = std::move(seen);
   }
-  if (clustering()) WatchTheFirstTopic();
   if (due) Rebalance();
   After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });
 }
@@ -175,6 +186,18 @@ void PushConsumer::Impl::RebalanceSoon(int64_t ms) {
     rebalance_is_due_ = true;
   }
   After(ms, [this] { Rebalance(); });
+}
+
+// A queue is not let go of yet.
+void PushConsumer::Impl::RebalanceAgain() {
+  int64_t pause_ms = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closed_ || rebalance_is_due_) return;
+    pause_ms = unbalanced_ms_;
+    unbalanced_ms_ = std::min(2 * unbalanced_ms_, kUnbalancedMs);
+  }
+  RebalanceSoon(pause_ms);
 }
 
 void PushConsumer::Impl::Rebalance() {
@@ -205,6 +228,7 @@ void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const MessageS
                                         const absl::StatusOr<RouteCache::Route>& route) {
   // Without an answer all stays as it is.
   if (!route.ok() && !absl::IsNotFound(route.status())) return;
+  if (route.ok() && clustering() && topic != retry_topic()) WatchBrokersOf(**route);
   std::vector<MessageQueue> queues;
   if (route.ok()) {
     for (const BrokerRoute& broker : (*route)->brokers) {
@@ -289,7 +313,7 @@ void PushConsumer::Impl::OnTaken(const HeldPtr& held, bool locked, int64_t asked
       if (it != local_offsets_.end()) local = it->second;
     }
   }
-  if (!locked) return RebalanceSoon(kUnbalancedMs);
+  if (!locked) return RebalanceAgain();
   if (leaving) return Depart(held);
   if (local.has_value()) return StartPulling(held, *local);
   auto at = [this, held](absl::StatusOr<QueueOffset> offset) {
@@ -298,7 +322,7 @@ void PushConsumer::Impl::OnTaken(const HeldPtr& held, bool locked, int64_t asked
       absl::MutexLock lock(&mu_);
       Leave(held);
     }
-    RebalanceSoon(kUnbalancedMs);
+    RebalanceAgain();
   };
   // Broadcasting, a new member begins with what comes from now on.
   if (!clustering()) return calls_->MaxOffset(held->queue, std::move(at));
@@ -359,6 +383,12 @@ void PushConsumer::Impl::Leave(const HeldPtr& held) {
   }
 }
 
+// It may be another's. What is in hand is finished, but not committed; then it is taken anew.
+void PushConsumer::Impl::Lose(const HeldPtr& held) {
+  held->lost = true;
+  Leave(held);
+}
+
 // Nothing of it is in hand any more. What was not begun is the next owner's.
 void PushConsumer::Impl::Depart(const HeldPtr& held) {
   std::optional<QueueOffset> offset;
@@ -381,7 +411,7 @@ void PushConsumer::Impl::Depart(const HeldPtr& held) {
                            absl::MutexLock lock(&mu_);
                            Forget(held);
                          }
-                         RebalanceSoon(kUnbalancedMs);
+                         RebalanceAgain();
                        });
   };
   if (!offset.has_value()) return let_go();
@@ -407,7 +437,6 @@ void PushConsumer::Impl::Forget(const HeldPtr& held) {
 
 void PushConsumer::Impl::RenewLocks() {
   std::map<std::pair<std::string, std::string>, std::vector<HeldPtr>> by_broker;
-  bool lost = false;
   {
     absl::MutexLock lock(&mu_);
     const int64_t now_ms = NowMs();
@@ -421,11 +450,9 @@ void PushConsumer::Impl::RenewLocks() {
         by_broker[{held->queue.topic, held->queue.broker_name}].push_back(held);
       }
     }
-    for (const HeldPtr& held : over) Forget(held);
-    lost = !over.empty() && !closed_;
+    for (const HeldPtr& held : over) Lose(held);
   }
   for (auto& [where, queues] : by_broker) RenewAt(where.first, where.second, std::move(queues));
-  if (lost) RebalanceSoon(0);
   After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
 }
 
@@ -443,14 +470,13 @@ void PushConsumer::Impl::RenewAt(const std::string& topic, const std::string& br
           for (const HeldPtr& held : queues) {
             const bool mine =
                 std::find(locked->begin(), locked->end(), held->queue.queue) != locked->end();
-            if (mine && asked_ms < held->locked_until_ms) {
+            // An answer that comes after the end of the lock may have come after another's time.
+            if (mine && NowMs() < held->locked_until_ms) {
               held->locked_until_ms =
                   std::max(held->locked_until_ms, asked_ms + options_.lockLeaseMillis);
-            } else if (!mine && !held->departing) {
-              // Another's by now; or an operator moved the group's offset, and it is to be taken
-              // anew: once what is in hand is finished, as when it is left.
-              held->lost = true;
-              Leave(held);
+            } else if (!held->departing) {
+              // Or an operator moved the group's offset.
+              Lose(held);
             }
           }
         }

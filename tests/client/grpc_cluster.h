@@ -44,14 +44,17 @@ class ClientTest : public ::testing::Test {
     return all;
   }
 
-  // broker-a, broker-b, … of so many members, all running.
+  // broker-a, broker-b, …, or as group_names_ has them, of so many members, all running.
   void StartGroups(int groups, int members) {
     for (int g = 0; g < groups; ++g) {
       broker::BrokerGroup::Options options;
       options.folder =
           StrCat(testing::TempDir(), "/client-",
                  testing::UnitTest::GetInstance()->current_test_info()->name(), "-", getpid());
-      options.name = std::string("broker-") + static_cast<char>('a' + g);
+      const size_t number = groups_.size();
+      options.name = number < group_names_.size()
+                         ? group_names_[number]
+                         : std::string("broker-") + static_cast<char>('a' + number);
       options.members = members;
       options.namesrvAddr = NamesrvAddr();
       options.configure = configure_;
@@ -143,7 +146,9 @@ class ClientTest : public ::testing::Test {
     return bodies;
   }
 
-  // More of each member's configuration; set before StartGroups.
+  // Set before StartGroups.
+  std::vector<std::string> group_names_;
+  // More of each member's configuration.
   std::function<void(broker::BrokerConfig*)> configure_;
   std::vector<int> namesrv_ports_;
   std::vector<std::unique_ptr<namesrv::NameServer>> name_servers_;
