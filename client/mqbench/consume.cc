@@ -11,6 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/thread.h"
@@ -82,6 +84,12 @@ class Consumption {
       consumed_ += static_cast<int64_t>(messages->size());
       for (const client::ReceivedMessage& m : *messages) Record(m, wall);
     }
+    if (options_.work_us > 0) {
+      // One message after the other, as a listener would; waiting for something, not computing.
+      absl::Notification never;
+      never.WaitForNotificationWithTimeout(
+          absl::Microseconds(options_.work_us * static_cast<int64_t>(messages->size())));
+    }
     for (const absl::Status& acked : consumer_->Ack(*messages)) {
       if (acked.ok()) continue;
       absl::MutexLock lock(&mu_);
@@ -140,6 +148,7 @@ class Consumption {
     }
     const nlohmann::ordered_json out = {{"title", "consumer"},
                                         {"threads", options_.threads},
+                                        {"work_us", options_.work_us},
                                         {"consumed", consumed_},
                                         {"failed", failed_},
                                         {"early", early_},

@@ -17,6 +17,7 @@ struct ConsumeOptions {
   std::string topic;
   std::string group;
   int threads = 1;      // receivers
+  int64_t work_us = 0;  // what the work on one message takes, before it is acked
   int64_t count = 0;    // messages in all; 0: no limit
   int64_t seconds = 0;  // 0: no limit
   int64_t idle_seconds = 10;

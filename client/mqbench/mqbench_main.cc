@@ -159,6 +159,12 @@ void AddConsumeOptions(CLI::App* command, Arguments* args) {
   command->add_option("-g,--group", consume->group, "consumer group")->required();
   command->add_option("-a,-w,--threads", consume->threads, "receivers (1)")
       ->check(CLI::Range(1, 1'000));
+  command
+      ->add_option(
+          "--work-us", consume->work_us,
+          "microseconds that a receiver waits for each message before it acks: the work on "
+          "it (0)")
+      ->check(CLI::Range(0, 10'000'000));
   command->add_option("-c,-q,--count", consume->count, "stop after so many messages");
   command->add_option("--seconds", consume->seconds, "stop after so long");
   command->add_option("--idle", consume->idle_seconds,
