@@ -62,6 +62,13 @@ struct Producer::Impl {
   absl::Status Check(const std::vector<Message>& messages) const;
   absl::Status Admit(Mode mode, int64_t body_bytes);
   bool HasRoom(Mode mode, int64_t body_bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Takes back what Admit counted.
+  void Release(Mode mode, int64_t body_bytes);
+  // One message that nobody waits for, to a queue of its own or one that is picked. An error was
+  // refused here; `done`, which one-way sends do not have, was not called then.
+  absl::Status BeginToQueue(Mode mode, Message message, const MessageQueue& queue,
+                            SendCallback& done);
+  absl::Status BeginSelecting(Mode mode, Message message, OwnedSelector select, SendCallback& done);
   // `half`: of a transaction.
   void Begin(Mode mode, std::vector<Message> messages, std::optional<MessageQueue> queue,
              SendCallback done, bool half = false);

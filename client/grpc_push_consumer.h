@@ -38,6 +38,7 @@ class PushConsumer::Impl {
   void Begin();
   absl::Status Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);
+  absl::Status UpdateCorePoolSize(int threads);
   void SetSuspended(bool suspended);
   std::vector<MessageQueue> AssignedQueues() const;
   const std::string& client_id() const { return instance_->client_id(); }
@@ -100,6 +101,7 @@ class PushConsumer::Impl {
   void Dispatch(const HeldPtr& held);
   void DispatchAll();
   void ConsumeConcurrently(const HeldPtr& held, Batch batch);
+  void LogFailedListener(const Batch& batch, const absl::Status& ran) const;
   void SendBackOverdue();
   void SendBack(const HeldPtr& held, ReceivedMessage message, int32_t delay_level);
   void ConsumeOrderly(const HeldPtr& held);
@@ -121,7 +123,8 @@ class PushConsumer::Impl {
   void Rebalance();
   void RebalanceTopic(const std::string& topic, const MessageSelector& selector,
                       const absl::StatusOr<RouteCache::Route>& route);
-  std::vector<MessageQueue> Share(const std::vector<MessageQueue>& queues) const
+  // None: the strategy failed.
+  std::optional<std::vector<MessageQueue>> Share(const std::vector<MessageQueue>& queues) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Take(const std::string& topic, const std::string& broker,
             const std::vector<HeldPtr>& queues);

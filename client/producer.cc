@@ -318,17 +318,18 @@ absl::Status Producer::Impl::Explain(const Call& call, const absl::Status& failu
 void Producer::Impl::Finish(Call& call, absl::StatusOr<std::vector<SendReceipt>> result) {
   SendCallback done = std::move(call.done);
   const bool oneway = call.mode == Mode::kOneway;
-  {
-    // Before `done`, which may well send the next message at once. Nothing of the producer is used
-    // after this: its destructor may be waiting for us.
-    absl::MutexLock lock(&mu);
-    --under_way;
-    if (call.mode != Mode::kSync) {
-      --(oneway ? oneway_under_way : async_under_way);
-      unwaited_bytes -= call.body_bytes;
-    }
-  }
+  // Before `done`, which may well send the next message at once.
+  Release(call.mode, call.body_bytes);
   if (!oneway) done(std::move(result));
+}
+
+// Nothing of the producer is used after this: its destructor may be waiting for it.
+void Producer::Impl::Release(Mode mode, int64_t body_bytes) {
+  absl::MutexLock lock(&mu);
+  --under_way;
+  if (mode == Mode::kSync) return;
+  --(mode == Mode::kOneway ? oneway_under_way : async_under_way);
+  unwaited_bytes -= body_bytes;
 }
 
 absl::StatusOr<std::vector<SendReceipt>> Producer::Impl::SendAndWait(
@@ -410,67 +411,6 @@ absl::StatusOr<SendReceipt> Producer::Send(Message message) {
 
 absl::StatusOr<std::vector<SendReceipt>> Producer::SendBatch(std::vector<Message> messages) {
   return impl_->SendAndWait(std::move(messages), std::nullopt);
-}
-
-absl::StatusOr<SendReceipt> Producer::SendToQueue(Message message, const MessageQueue& queue) {
-  if (queue.topic != message.topic) {
-    return absl::InvalidArgumentError(
-        StrCat("a message of topic ", message.topic, " for a queue of topic ", queue.topic));
-  }
-  if (!message.message_group.empty()) {
-    return absl::InvalidArgumentError(
-        StrCat("message group \"", message.message_group,
-               "\" and a chosen queue: the broker maps a message group to its queue; give one"));
-  }
-  RAFTMQ_ASSIGN_OR_RETURN(auto receipts, impl_->SendAndWait(One(std::move(message)), queue));
-  return receipts[0];
-}
-
-absl::StatusOr<SendReceipt> Producer::Send(Message message, MessageQueueSelector select) {
-  RAFTMQ_ASSIGN_OR_RETURN(const auto queues, FetchPublishMessageQueues(message.topic));
-  const size_t index = select(queues, message);
-  if (index >= queues.size()) {
-    return absl::InvalidArgumentError(StrCat("the selector chose queue ", index, " of the ",
-                                             queues.size(), " of topic ", message.topic,
-                                             ": expected an index below that"));
-  }
-  return SendToQueue(std::move(message), queues[index]);
-}
-
-absl::StatusOr<std::vector<MessageQueue>> Producer::FetchPublishMessageQueues(
-    const std::string& topic) {
-  RAFTMQ_ASSIGN_OR_RETURN(const RouteCache::Route route,
-                          impl_->instance->routes()->FindBlocking(topic));
-  std::vector<MessageQueue> queues;
-  for (const BrokerRoute& broker : route->brokers) {
-    for (const int32_t id : broker.writable_queues) {
-      queues.push_back({topic, broker.name, QueueId(id)});
-    }
-  }
-  if (queues.empty()) {
-    return absl::UnavailableError(StrCat("topic ", topic, " has no writable queue now"));
-  }
-  return queues;
-}
-
-void Producer::SendAsync(std::vector<Message> messages, SendCallback done) {
-  absl::Status status = impl_->Check(messages);
-  if (status.ok()) {
-    int64_t bytes = 0;
-    for (const Message& message : messages) bytes += static_cast<int64_t>(message.body.size());
-    status = impl_->Admit(Impl::Mode::kAsync, bytes);
-  }
-  if (!status.ok()) return done(std::move(status));
-  impl_->Begin(Impl::Mode::kAsync, std::move(messages), std::nullopt, std::move(done));
-}
-
-absl::Status Producer::SendOneway(Message message) {
-  std::vector<Message> one = One(std::move(message));
-  RAFTMQ_RETURN_IF_ERROR(impl_->Check(one));
-  const auto bytes = static_cast<int64_t>(one[0].body.size());
-  RAFTMQ_RETURN_IF_ERROR(impl_->Admit(Impl::Mode::kOneway, bytes));
-  impl_->Begin(Impl::Mode::kOneway, std::move(one), std::nullopt, {});
-  return absl::OkStatus();
 }
 
 }  // namespace raftmq::client

@@ -1,7 +1,8 @@
 // Producer: sends messages to a RaftMQ cluster, straight to the leader of a broker group, and tries
 // elsewhere when that fails (RocketMQ: DefaultMQProducer).
 //
-// Thread-safe. Nothing throws; every failure is a status that says what to do. A failed send with
+// Thread-safe. Nothing throws; every failure is a status that says what to do. What a callback
+// throws is logged; a selector that throws fails its send (Internal). A failed send with
 // code DeadlineExceeded, Unavailable, Unknown or Internal may have been stored: its text names the
 // message id to look for. With any other code it was not.
 #pragma once
@@ -121,10 +122,19 @@ class Producer {
   // on the caller's; it must not block. Several messages: as in SendBatch.
   using SendCallback = absl::AnyInvocable<void(absl::StatusOr<std::vector<SendReceipt>>)>;
   void SendAsync(std::vector<Message> messages, SendCallback done);
+  // To this very queue, as SendToQueue.
+  void SendToQueueAsync(Message message, const MessageQueue& queue, SendCallback done);
+  // The queue is picked once the queues are known, here or on a thread of the library, which
+  // `select` must not hold up.
+  using OwnedSelector =
+      absl::AnyInvocable<size_t(const std::vector<MessageQueue>& queues, const Message& message)>;
+  void SendAsync(Message message, OwnedSelector select, SendCallback done);
 
   // One try, of which nothing more is heard: no answer, no retry. An error means that it was
   // refused here: a message that cannot be sent, or too many under way.
   absl::Status SendOneway(Message message);
+  absl::Status SendToQueueOneway(Message message, const MessageQueue& queue);
+  absl::Status SendOneway(Message message, OwnedSelector select);
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "client/await_answer.h"
 #include "client/grpc_producer.h"
+#include "client/user_code.h"
 
 namespace raftmq::client {
 
@@ -41,8 +42,10 @@ absl::StatusOr<TransactionSendResult> Producer::SendMessageInTransaction(Message
   TransactionSendResult result;
   result.receipt = std::move(receipts[0]);
   const SendReceipt& receipt = result.receipt;
-  result.state =
-      impl_->options.transactionListener->ExecuteLocalTransaction(message, receipt.transaction_id);
+  result.local = RunUserCode([&] {
+    result.state = impl_->options.transactionListener->ExecuteLocalTransaction(
+        message, receipt.transaction_id);
+  });
   if (result.state == LocalTransactionState::kUnknow) return result;
   GroupCalls::TransactionEnd end;
   end.message_id = receipt.message_id;
@@ -55,6 +58,7 @@ absl::StatusOr<TransactionSendResult> Producer::SendMessageInTransaction(Message
 }
 
 void Producer::RequestAsync(Message message, int64_t timeout_ms, RequestCallback done) {
+  done = LogWhatItThrows("the callback of a request", std::move(done));
   std::vector<Message> one;
   one.push_back(std::move(message));
   absl::Status status = impl_->Check(one);

@@ -14,6 +14,7 @@
 #include "client/grpc_client_instance.h"
 #include "client/grpc_group_calls.h"
 #include "client/queue_puller.h"
+#include "client/user_code.h"
 
 namespace raftmq::client {
 namespace {
@@ -206,7 +207,7 @@ absl::StatusOr<PullResult> PullConsumer::PullBlockIfNotFound(const MessageQueue&
 void PullConsumer::PullAsync(const MessageQueue& queue, const MessageSelector& selector,
                              QueueOffset offset, int32_t max, PullCallback done) {
   impl_->Pull(queue, selector, offset, max, impl_->options.brokerSuspendMaxTimeMillis,
-              std::move(done));
+              LogWhatItThrows("the callback of a pull", std::move(done)));
 }
 
 absl::Status PullConsumer::UpdateConsumeOffset(const MessageQueue& queue, QueueOffset offset) {

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "client/await_answer.h"
 #include "client/grpc_push_consumer.h"
+#include "client/user_code.h"
 #include "glog/logging.h"
 
 namespace raftmq::client {
@@ -24,16 +25,19 @@ constexpr int64_t kMinSuspendMs = 10;
 constexpr int64_t kMaxSuspendMs = 30'000;
 constexpr int64_t kMaxLeaveMs = 30'000;
 
+absl::Status CheckThreads(int threads) {
+  if (threads >= 1 && threads <= 1'000) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat("consumeThreadNumber ", threads, ": expected 1 to 1000"));
+}
+
 absl::Status CheckOptions(const PushConsumerOptions& options) {
   if (options.consumerGroup.empty()) return absl::InvalidArgumentError("no consumer group given");
   if (static_cast<bool>(options.concurrently) == static_cast<bool>(options.orderly)) {
     return absl::InvalidArgumentError(
         "exactly one listener is needed: set concurrently or orderly");
   }
-  if (options.consumeThreadNumber < 1 || options.consumeThreadNumber > 1'000) {
-    return absl::InvalidArgumentError(
-        StrCat("consumeThreadNumber ", options.consumeThreadNumber, ": expected 1 to 1000"));
-  }
+  RAFTMQ_RETURN_IF_ERROR(CheckThreads(options.consumeThreadNumber));
   if (options.consumeMessageBatchMaxSize < 1 || options.consumeMessageBatchMaxSize > 1'024) {
     return absl::InvalidArgumentError(StrCat(
         "consumeMessageBatchMaxSize ", options.consumeMessageBatchMaxSize, ": expected 1 to 1024"));
@@ -97,6 +101,9 @@ absl::Status PushConsumer::Subscribe(const std::string& topic, const MessageSele
   return impl_->Subscribe(topic, selector);
 }
 void PushConsumer::Unsubscribe(const std::string& topic) { impl_->Unsubscribe(topic); }
+absl::Status PushConsumer::UpdateCorePoolSize(int threads) {
+  return impl_->UpdateCorePoolSize(threads);
+}
 void PushConsumer::Suspend() { impl_->SetSuspended(true); }
 void PushConsumer::Resume() { impl_->SetSuspended(false); }
 std::vector<MessageQueue> PushConsumer::AssignedQueues() const { return impl_->AssignedQueues(); }
@@ -170,6 +177,12 @@ void PushConsumer::Impl::After(int64_t ms, absl::AnyInvocable<void()> task) {
   instance_->timers()->RunAfter(ms * 1'000'000, std::move(task));
 }
 
+absl::Status PushConsumer::Impl::UpdateCorePoolSize(int threads) {
+  RAFTMQ_RETURN_IF_ERROR(CheckThreads(threads));
+  pool_->Resize(threads);
+  return absl::OkStatus();
+}
+
 void PushConsumer::Impl::SetSuspended(bool suspended) {
   {
     absl::MutexLock lock(&mu_);
@@ -241,6 +254,15 @@ void PushConsumer::Impl::EndRun(const HeldPtr& held) {
   puller->Pull();  // there may be room
 }
 
+// A listener that threw has failed on what it was given.
+void PushConsumer::Impl::LogFailedListener(const Batch& batch, const absl::Status& ran) const {
+  LOG_IF(ERROR, !ran.ok()) << "the listener of group " << options_.consumerGroup
+                           << " failed on message " << batch.front().message_id
+                           << (batch.size() > 1 ? StrCat(" and ", batch.size() - 1, " more") : "")
+                           << " of topic " << batch.front().topic
+                           << ", which comes again: " << raftmq::Message(ran);
+}
+
 void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
   ProcessQueue& messages = held->puller->messages();
   bool may = false;
@@ -261,7 +283,9 @@ void PushConsumer::Impl::ConsumeConcurrently(const HeldPtr& held, Batch batch) {
   }
   ConsumeConcurrentlyContext context;
   context.queue = held->queue;
-  const ConsumeConcurrentlyStatus status = options_.concurrently(batch, context);
+  ConsumeConcurrentlyStatus status = ConsumeConcurrentlyStatus::kReconsumeLater;
+  const absl::Status ran = RunUserCode([&] { status = options_.concurrently(batch, context); });
+  LogFailedListener(batch, ran);
   {
     absl::MutexLock lock(&mu_);
     if (in_hand_.extract(id).mapped().overdue) return;  // SendBackOverdue ended it
@@ -363,7 +387,9 @@ std::optional<int64_t> PushConsumer::Impl::ConsumeOneOrderly(const HeldPtr& held
   ProcessQueue& messages = held->puller->messages();
   ConsumeOrderlyContext context;
   context.queue = held->queue;
-  const ConsumeOrderlyStatus status = options_.orderly(batch, context);
+  ConsumeOrderlyStatus status = ConsumeOrderlyStatus::kSuspendCurrentQueueAMoment;
+  const absl::Status ran = RunUserCode([&] { status = options_.orderly(batch, context); });
+  LogFailedListener(batch, ran);
   const int64_t pause_ms =
       std::clamp(context.suspend_current_queue_time_ms < 0 ? options_.suspendCurrentQueueTimeMillis
                                                            : context.suspend_current_queue_time_ms,

@@ -10,7 +10,8 @@
 //
 // Start it, then its methods may be called from any thread but a listener's; listeners run on
 // consumeThreadNumber threads "mq-consume". Nothing throws; every failure is a status that says
-// what to do.
+// what to do. What a listener throws is logged, and counts as kReconsumeLater,
+// kSuspendCurrentQueueAMoment if it is orderly; a strategy that throws changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -117,6 +118,10 @@ class PushConsumer {
   // nothing changed. Where none can be asked now, the expression is taken.
   absl::Status Subscribe(const std::string& topic, const MessageSelector& selector);
   void Unsubscribe(const std::string& topic);
+
+  // Of consumeThreadNumber from now on: more threads take messages at once, those that are too many
+  // go when their listener returns. InvalidArgument: not 1 to 1,000; nothing changed.
+  absl::Status UpdateCorePoolSize(int threads);
 
   // Listeners are not called until Resume.
   void Suspend();

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "client/grpc_push_consumer.h"
+#include "client/user_code.h"
 #include "glog/logging.h"
 
 namespace raftmq::client {
@@ -219,9 +220,16 @@ void PushConsumer::Impl::Rebalance() {
   }
 }
 
-std::vector<MessageQueue> PushConsumer::Impl::Share(const std::vector<MessageQueue>& queues) const {
+std::optional<std::vector<MessageQueue>> PushConsumer::Impl::Share(
+    const std::vector<MessageQueue>& queues) const {
   if (!clustering()) return queues;
-  return strategy_->Allocate(instance_->client_id(), queues, members_);
+  std::vector<MessageQueue> mine;
+  const absl::Status ran =
+      RunUserCode([&] { mine = strategy_->Allocate(instance_->client_id(), queues, members_); });
+  if (ran.ok()) return mine;
+  LOG(ERROR) << "the allocateMessageQueueStrategy of group " << options_.consumerGroup
+             << " failed, this member keeps the queues that it has: " << raftmq::Message(ran);
+  return std::nullopt;
 }
 
 void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const MessageSelector& selector,
@@ -251,7 +259,9 @@ void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const MessageS
         (subscribed == subscription_.end() || subscribed->second != selector)) {
       return;  // changed meanwhile
     }
-    const std::vector<MessageQueue> mine = Share(queues);
+    const std::optional<std::vector<MessageQueue>> share = Share(queues);
+    if (!share.has_value()) return;
+    const std::vector<MessageQueue>& mine = *share;
     std::vector<HeldPtr> to_leave;
     for (const auto& [key, held] : held_) {
       if (held->queue.topic != topic) continue;

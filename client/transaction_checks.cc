@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "client/grpc_transaction_checks.h"
 #include "client/message_conversion.h"
+#include "client/user_code.h"
 #include "glog/logging.h"
 
 namespace raftmq::client {
@@ -86,7 +87,11 @@ void TransactionChecks::OnCommand(const std::string& address, v2::TelemetryComma
 }
 
 void TransactionChecks::Check(const ReceivedMessage& message, const std::string& transaction_id) {
-  const LocalTransactionState state = listener_->CheckLocalTransaction(message);
+  LocalTransactionState state = LocalTransactionState::kUnknow;
+  const absl::Status ran = RunUserCode([&] { state = listener_->CheckLocalTransaction(message); });
+  LOG_IF(ERROR, !ran.ok()) << "CheckLocalTransaction failed on message " << message.message_id
+                           << " of topic " << message.topic
+                           << ", the broker asks again: " << raftmq::Message(ran);
   if (state == LocalTransactionState::kUnknow) return;  // asked again
   GroupCalls::TransactionEnd end;
   end.message_id = message.message_id;

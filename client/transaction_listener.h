@@ -1,6 +1,6 @@
 // The application's half of transactional messages (RocketMQ: TransactionListener).
 //
-// Implemented by the application, shared with the producer. Must not throw.
+// Implemented by the application, shared with the producer. What it throws counts as kUnknow.
 #pragma once
 
 #include <string>
@@ -34,6 +34,7 @@ class TransactionListener {
 struct TransactionSendResult {
   SendReceipt receipt;
   LocalTransactionState state = LocalTransactionState::kUnknow;  // what the listener said
+  absl::Status local;  // Internal: the listener threw this; the broker asks it again
   // Whether the broker heard it. If not it asks the listener again: nothing is lost.
   absl::Status ended;
 };

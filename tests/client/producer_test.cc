@@ -273,6 +273,73 @@ TEST_F(ProducerTest, OneWaySendsArriveAndSayNothing) {
   EXPECT_THAT(ReceiveBodies(StartConsumer("orders").get(), 20), SizeIs(20));
 }
 
+TEST_F(ProducerTest, SendsThatNobodyWaitsForGoToTheQueueThatWasChosen) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 4);
+  auto producer = StartProducer();
+  const MessageQueue third{"orders", "broker-a", QueueId(2)};
+  const auto last = [](const std::vector<MessageQueue>& queues, const Message&) {
+    return queues.size() - 1;
+  };
+  std::atomic<int> answered{0};
+  const auto stored_in = [&](QueueId queue) {
+    return [&answered, queue](absl::StatusOr<std::vector<SendReceipt>> receipts) {
+      EXPECT_TRUE(receipts.ok()) << receipts.status();
+      if (receipts.ok()) EXPECT_EQ((*receipts)[0].queue, queue);
+      ++answered;
+    };
+  };
+  for (int i = 0; i < 5; ++i) {
+    producer->SendToQueueAsync(Make("orders", "to the third"), third, stored_in(QueueId(2)));
+    producer->SendAsync(Make("orders", "to the last"), last, stored_in(QueueId(3)));
+  }
+  WaitUntil([&] { return answered == 10; });
+  ASSERT_TRUE(producer->SendToQueueOneway(Make("orders", "quietly, to the third"), third).ok());
+  ASSERT_TRUE(producer->SendOneway(Make("orders", "quietly, to the last"), last).ok());
+  std::map<std::string, std::set<int32_t>> queues;
+  auto consumer = StartConsumer("orders");
+  for (int got = 0; got < 12;) {
+    auto received = consumer->Receive(32);
+    ASSERT_TRUE(received.ok()) << received.status();
+    for (const ReceivedMessage& m : *received) queues[m.body].insert(m.queue.value());
+    got += static_cast<int>(received->size());
+  }
+  EXPECT_THAT(queues, UnorderedElementsAre(Pair("to the third", ElementsAre(2)),
+                                           Pair("to the last", ElementsAre(3)),
+                                           Pair("quietly, to the third", ElementsAre(2)),
+                                           Pair("quietly, to the last", ElementsAre(3))));
+}
+
+TEST_F(ProducerTest, AnAsynchronousSendToAQueueThatCannotBeSaysSoOnce) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 2);
+  auto producer = StartProducer();
+  std::vector<absl::StatusCode> codes;
+  absl::Mutex mu;
+  const auto note = [&](absl::StatusOr<std::vector<SendReceipt>> receipts) {
+    absl::MutexLock lock(&mu);
+    codes.push_back(receipts.status().code());
+  };
+  const auto count = [&] {
+    absl::MutexLock lock(&mu);
+    return codes.size();
+  };
+  producer->SendToQueueAsync(Make("orders", "x"), {"other", "broker-a", QueueId(0)}, note);
+  EXPECT_EQ(count(), 1u) << "refused at once";
+  const auto none = [](const auto&, const auto&) { return size_t{7}; };
+  producer->SendAsync(Make("orders", "x"), none, note);
+  WaitUntil([&] { return count() == 2; });
+  producer->SendAsync(Make("nowhere", "x"), none, note);
+  WaitUntil([&] { return count() == 3; });
+  EXPECT_THAT(codes, ElementsAre(absl::StatusCode::kInvalidArgument,
+                                 absl::StatusCode::kInvalidArgument, absl::StatusCode::kNotFound));
+  EXPECT_EQ(
+      producer->SendToQueueOneway(Make("orders", "x"), {"other", "broker-a", QueueId(0)}).code(),
+      absl::StatusCode::kInvalidArgument);
+  // What failed gave its room back.
+  EXPECT_TRUE(producer->Send(Make("orders", "y")).ok());
+}
+
 TEST_F(ProducerTest, OneWaySendsAreNotRetriedAndTheirNumberIsBounded) {
   StartGroups(1, 1);
   CreateTopic("orders", 1);
