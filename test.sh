@@ -82,6 +82,7 @@ if [ "$what" = all ] || [ "$what" = system ]; then
   run_script "failover" tests/system/failover_test
   run_script "several groups and NameServers" tests/system/groups_test
   run_script "stopping" tests/system/stop_test
+  run_script "metrics" tests/system/metrics_test
   run_script "mqbench" tests/system/bench_test
   run_script "power loss" tests/system/power_loss_test --rounds 1
   run_script "mqadmin" tests/system/mqadmin_test

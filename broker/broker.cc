@@ -12,6 +12,7 @@
 #include "base/event_loop.h"
 #include "base/random.h"
 #include "base/strings.h"
+#include "broker/arrival_fork.h"
 #include "broker/bootstrap_wait.h"
 #include "broker/client_registry.h"
 #include "broker/dead_letter_scheduler.h"
@@ -29,6 +30,8 @@
 #include "broker/lite_notices.h"
 #include "broker/lite_scheduler.h"
 #include "broker/member_addresses.h"
+#include "broker/metrics.h"
+#include "broker/metrics_server.h"
 #include "broker/orphan_recovery.h"
 #include "broker/peer_client.h"
 #include "broker/proto_time.h"
@@ -49,7 +52,6 @@
 #include "dledger/replica_host.h"
 #include "glog/logging.h"
 #include "store/log_message_store.h"
-#include "store/names.h"
 
 namespace raftmq::broker {
 namespace {
@@ -154,38 +156,6 @@ MessagingOptions ToMessagingOptions(const BrokerConfig& config) {
   return options;
 }
 
-// Tells of what became readable whoever waits for it. Messages of the broker's own topics wait
-// themselves: nobody receives them.
-class ArrivalFork final : public store::ArrivalListener {
- public:
-  ArrivalFork(ReceiveWaiters* waiters, PullWaiters* pull_waiters, TimerScheduler* timers,
-              TransactionChecker* transactions, DeadLetterScheduler* dead_letters)
-      : waiters_(waiters),
-        pull_waiters_(pull_waiters),
-        timers_(timers),
-        transactions_(transactions),
-        dead_letters_(dead_letters) {}
-
-  void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) override {
-    if (topic == store::kTimerTopic) {
-      timers_->OnTimersApplied();
-    } else if (topic == store::kHalfTopic) {
-      transactions_->OnHalfMessagesApplied();
-    } else {
-      waiters_->OnArrival(topic, queue, max_offset);
-      pull_waiters_->OnArrival(topic, queue, max_offset);
-    }
-  }
-  void OnEarlierFinalLease() override { dead_letters_->OnEarlierFinalLease(); }
-
- private:
-  ReceiveWaiters* const waiters_;
-  PullWaiters* const pull_waiters_;
-  TimerScheduler* const timers_;
-  TransactionChecker* const transactions_;
-  DeadLetterScheduler* const dead_letters_;
-};
-
 }  // namespace
 
 // Declared in the order in which they are made; destroyed the other way round.
@@ -240,6 +210,8 @@ struct Broker::Parts {
   std::unique_ptr<ConsumersHandlers> consumers;
   std::unique_ptr<ReplyStreams> replies;
   std::unique_ptr<NamesrvRegistration> registration;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<MetricsServer> metrics_server;  // null: metricsExporterType=DISABLE
   // Main lets go of the registration while the timer loop may be using it.
   absl::Mutex registration_mutex;
 
@@ -260,6 +232,7 @@ struct Broker::Parts {
   void MakeSchedulers();
   void MakeServices();
   void Serve();
+  absl::Status ServeMetrics();
   void Watch();
   void HandOverToPreferred(const dledger::LedgerStatus& status);
   void ScheduleReport();
@@ -516,6 +489,29 @@ void Broker::Parts::Serve() {
   server->Add(replies.get());
 }
 
+absl::Status Broker::Parts::ServeMetrics() {
+  if (config.metricsExporterType == "DISABLE") return absl::OkStatus();
+  Metrics::Options options;
+  options.cluster = config.brokerClusterName;
+  options.node_id = StrCat(config.brokerName, "-", config.dLegerSelfId);
+  MetricsDeps metrics_deps;
+  metrics_deps.counters = &store->counters();
+  metrics_deps.read_gauges = [this](size_t max_rows) { return store->ReadGauges(max_rows); };
+  metrics_deps.waiting = &store->waiting();
+  metrics_deps.retention = &store->retention();
+  metrics_deps.ledger = replica;
+  metrics_deps.clock = deps.clock;
+  metrics = std::make_unique<Metrics>(std::move(options), std::move(metrics_deps));
+  RAFTMQ_ASSIGN_OR_RETURN(
+      metrics_server,
+      MetricsServer::Start(config.metricsPromExporterHost.empty() ? config.listenAddress
+                                                                  : config.metricsPromExporterHost,
+                           static_cast<int>(config.metricsPromExporterPort),
+                           [this] { return metrics->Text(); }));
+  LOG(INFO) << "metrics are at port " << metrics_server->port() << ", /metrics";
+  return absl::OkStatus();
+}
+
 // On the timer loop.
 void Broker::Parts::OnStatus() {
   if (stopping.load()) return;
@@ -674,6 +670,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(BrokerConfig config, Broke
   parts->MakeServices();
   parts->Serve();
   parts->host->Start();
+  RAFTMQ_RETURN_IF_ERROR(parts->ServeMetrics());
   RAFTMQ_RETURN_IF_ERROR(parts->server->Start(&parts->accept_loop));
   if (!parts->config.namesrvAddr.empty()) {
     NamesrvRegistrationOptions options;
@@ -733,6 +730,7 @@ absl::Status Broker::Stop() {
     absl::MutexLock lock(&parts.registration_mutex);
     parts.registration.reset();
   }
+  parts.metrics_server.reset();
   // Leadership is handed over first; until the replica has stopped, calls follow it to its new
   // place.
   const absl::Status how = parts.host->Stop();

@@ -299,6 +299,11 @@ std::vector<Setting> MakeSettings() {
           "groupDnsName", &C::groupDnsName,
           "host:port of a name that resolves to all members: told to clients that take one address "
           "only (Node.js, C#) instead of one virtual broker for each member"),
+      OneOf("metricsExporterType", &C::metricsExporterType, {"DISABLE", "PROM"},
+            "whether Prometheus may scrape /metrics over HTTP (docs/metrics.md)"),
+      Text("metricsPromExporterHost", &C::metricsPromExporterHost,
+           "address to listen on for scrapes; listenAddress if empty"),
+      Number("metricsPromExporterPort", &C::metricsPromExporterPort, 0, 65535, "port for scrapes"),
       Text("logDir", &C::logDir, "directory for log files; standard error only if empty"),
   };
 }

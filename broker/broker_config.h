@@ -91,6 +91,10 @@ struct BrokerConfig {
   // host:port of a name that resolves to all members, for clients that take one address only.
   std::string groupDnsName;
 
+  std::string metricsExporterType = "DISABLE";  // or PROM
+  std::string metricsPromExporterHost;          // "": listenAddress
+  int64_t metricsPromExporterPort = 5557;       // 0: any
+
   std::string logDir;  // "": standard error only
 
   // Sets one setting by its name. InvalidArgument names the setting, what was found and what is

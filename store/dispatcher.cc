@@ -25,13 +25,15 @@ constexpr size_t kMaxPendingRows = 20'000;
 }  // namespace
 
 Dispatcher::Dispatcher(AppliedState* applied, RocksStateStore* state_store, ConsumeQueueSet* queues,
-                       MessageIndex* index, RecentSends* sends, const RecordReader* records)
+                       MessageIndex* index, RecentSends* sends, const RecordReader* records,
+                       StoreCounters* counters)
     : applied_(applied),
       state_store_(state_store),
       queues_(queues),
       index_(index),
       sends_(sends),
-      records_reader_(records) {
+      records_reader_(records),
+      counters_(counters) {
   state_index_ = state_store->applied_index();
 }
 
@@ -151,6 +153,7 @@ absl::Status Dispatcher::ApplyRecords(const CommittedEntry& entry) {
     for (const RecordHeaderView& record : records_) {
       RAFTMQ_RETURN_IF_ERROR(state.ApplyRecord(record.topic, record.queue_id, record.queue_offset,
                                                record.store_timestamp_ms, entry.index));
+      counters_->CountRecord(record, state);
       RAFTMQ_RETURN_IF_ERROR(ApplyRecordEffects(record, state));
     }
     return absl::OkStatus();
@@ -196,6 +199,7 @@ absl::Status Dispatcher::ApplyCommand(const Command& command, LogIndex index) {
     if (move != nullptr) {
       for (const MoveOffsets::Item& item : move->items) arrivals_.Add(move->topic, item.queue);
     }
+    counters_->CountCommand(command, state);
     return state.Apply(command, index);
   });
 }
@@ -235,6 +239,7 @@ absl::Status Dispatcher::ApplyRetain(const Command& command, LogIndex index) {
     for (Copy& copy : copies) {
       state.KeepRecord(copy.position, copy.record, std::move(copy.bytes), copy.due_ms);
     }
+    counters_->CountCommand(command, state);
     absl::Status applied = state.Apply(command, index);
     missed = state.TakeMissed();
     return applied;

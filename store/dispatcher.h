@@ -31,6 +31,7 @@
 #include "store/recent_sends.h"
 #include "store/record_reader.h"
 #include "store/state_store.h"
+#include "store/store_counters.h"
 
 namespace raftmq::store {
 
@@ -39,7 +40,8 @@ class Dispatcher {
   // All outlive the dispatcher. `state_store` was loaded into `applied` and takes its changes;
   // `index` may be null. `records` is attached before the first Apply.
   Dispatcher(AppliedState* applied, RocksStateStore* state_store, ConsumeQueueSet* queues,
-             MessageIndex* index, RecentSends* sends, const RecordReader* records);
+             MessageIndex* index, RecentSends* sends, const RecordReader* records,
+             StoreCounters* counters);
 
   // Once, before the first Apply.
   void SetListener(ArrivalListener* listener) { arrivals_.SetListener(listener); }
@@ -98,6 +100,7 @@ class Dispatcher {
   MessageIndex* const index_;
   RecentSends* const sends_;
   const RecordReader* const records_reader_;
+  StoreCounters* const counters_;
   std::function<void(LogPosition)> release_;
 
   std::atomic<int64_t> unflushed_bytes_{0};

@@ -23,6 +23,7 @@
 #include "store/send_proposal.h"
 #include "store/state_store.h"
 #include "store/store_context.h"
+#include "store/store_gauges.h"
 #include "store/store_reader.h"
 
 namespace raftmq::store {
@@ -149,9 +150,9 @@ absl::StatusOr<std::unique_ptr<LogMessageStore>> LogMessageStore::Open(
   LogPosition known_end = context.queues->mark().position;
   if (context.index != nullptr) known_end = std::max(known_end, context.index->mark().position);
   context.applied.Publish(parts->state_store->applied_index(), known_end);
-  parts->dispatcher =
-      std::make_unique<Dispatcher>(&context.applied, parts->state_store.get(), context.queues.get(),
-                                   context.index.get(), context.sends.get(), &context.records);
+  parts->dispatcher = std::make_unique<Dispatcher>(
+      &context.applied, parts->state_store.get(), context.queues.get(), context.index.get(),
+      context.sends.get(), &context.records, &context.counters);
   parts->reader = std::make_unique<StoreReader>(&context);
   parts->waiting = std::make_unique<LogWaitingMessages>(&context);
   parts->dead_letters = std::make_unique<LogDeadLetterQueues>(&context);
@@ -365,6 +366,10 @@ DeadLetterQueues& LogMessageStore::dead_letters() { return *parts_->dead_letters
 LiteTopics& LogMessageStore::lite_topics() { return *parts_->lite_topics; }
 
 Retention& LogMessageStore::retention() { return *parts_->retention; }
+const StoreCounters& LogMessageStore::counters() const { return parts_->context.counters; }
+StoreGauges LogMessageStore::ReadGauges(size_t max_rows) const {
+  return ReadStoreGauges(parts_->context.applied, max_rows);
+}
 
 // ---- The state machine
 
@@ -391,10 +396,12 @@ void LogMessageStore::BeginLeadership(Term term) {
   CHECK(context.leading == nullptr) << "leadership began twice";
   context.leading =
       std::make_unique<LeaderView>(term, parts_->dispatcher->CopyState(), context.clock);
+  context.counters.SetLeading(true);
 }
 
 void LogMessageStore::EndLeadership() {
   CHECK(parts_->context.leading != nullptr) << "leadership ended without having begun";
+  parts_->context.counters.SetLeading(false);
   parts_->context.leading.reset();
   parts_->context.sends->DropPending();
 }

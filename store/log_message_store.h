@@ -32,6 +32,8 @@
 #include "store/log_message_store_options.h"
 #include "store/message_store.h"
 #include "store/retention.h"
+#include "store/store_counters.h"
+#include "store/store_gauges.h"
 #include "store/waiting_messages.h"
 
 namespace raftmq::store {
@@ -106,6 +108,10 @@ class LogMessageStore final : public MessageStore, public dledger::StateMachine 
   DeadLetterQueues& dead_letters();
   LiteTopics& lite_topics();
   Retention& retention();
+
+  // For metrics: what happened since this process started, and how things are now.
+  const StoreCounters& counters() const;
+  StoreGauges ReadGauges(size_t max_rows) const;
 
   // ---- StateMachine
   LogIndex DurableAppliedIndex() const override;

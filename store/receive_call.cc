@@ -460,6 +460,8 @@ void ReceiveCall::Deliver(Ptr call) {
                                std::move(filtered_out));
   }
   if (!found_none) {
+    call->context_->counters.delivered.fetch_add(static_cast<int64_t>(result.deliveries.size()),
+                                                 std::memory_order_relaxed);
     call->Answer(std::move(result));
   } else if (!error.ok()) {
     call->Answer(error);

@@ -16,6 +16,7 @@
 #include "store/message_record.h"
 #include "store/recent_sends.h"
 #include "store/record_reader.h"
+#include "store/store_counters.h"
 
 namespace raftmq::store {
 
@@ -31,6 +32,7 @@ struct StoreContext {
   std::unique_ptr<RecentSends> sends;
   RecordReader records;
   AppliedState applied;
+  StoreCounters counters;
 
   std::atomic<int32_t> pending_receives{0};
   std::atomic<int32_t> pending_endings{0};

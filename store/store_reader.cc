@@ -158,6 +158,7 @@ absl::StatusOr<std::vector<std::string>> StoreReader::Pull(const std::string& to
                                                            QueueOffset offset, int32_t max_messages,
                                                            int64_t max_bytes) const {
   RAFTMQ_ASSIGN_OR_RETURN(const QueueEnds ends, FindQueue(topic, queue));
+  if (offset < ends.min) context_->counters.offset_gone.fetch_add(1, std::memory_order_relaxed);
   if (offset < ends.min || offset > ends.max) {
     return Refuse(Reason::kOffsetNotFound,
                   StrCat("topic ", topic, " queue ", queue, " holds offsets ", ends.min, " to ",

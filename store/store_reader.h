@@ -16,7 +16,7 @@ namespace raftmq::store {
 
 class StoreReader {
  public:
-  explicit StoreReader(const StoreContext* context) : context_(context) {}
+  explicit StoreReader(StoreContext* context) : context_(context) {}
 
   // See MessageStore for all of these.
   absl::StatusOr<QueueOffset> CommitOffset(const std::string& group, const std::string& topic,
@@ -42,7 +42,7 @@ class StoreReader {
   bool IsCurrent(const std::string& topic, QueueId queue, QueueOffset offset,
                  LogPosition position) const;
 
-  const StoreContext* const context_;
+  StoreContext* const context_;
 };
 
 }  // namespace raftmq::store
