@@ -143,7 +143,8 @@ void ClientInstance::Ask(const std::string& access_point, const std::string& top
           result = FromV2(said);
         } else if (call->response.message_queues_size() == 0) {
           result = absl::InternalError(
-              StrCat(access_point, " named no queue of topic ", call->request.topic().name()));
+              StrCat(access_point, " named no queue of topic ", call->request.topic().name(),
+                     ": expected one at least; is it a RaftMQ NameServer or broker?"));
         } else {
           result = FromProto(call->request.topic().name(), call->response);
         }

@@ -37,7 +37,8 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view text, i
     addresses.push_back(std::move(address));
   }
   if (addresses.empty()) {
-    return absl::InvalidArgumentError("no address given: expected host:port[;host:port…]");
+    return absl::InvalidArgumentError(
+        "no address given: set namesrvAddr to host:port[;host:port…]");
   }
   return addresses;
 }

@@ -58,7 +58,8 @@ struct GroupCalls::UnaryOp final : Op {
 struct GroupCalls::PullOp final : Op {
   void Send(GroupCalls* calls, std::shared_ptr<Op> self) override {
     pulled = Pulled();
-    outcome = absl::InternalError(StrCat(address, " sent no status"));
+    outcome = absl::InternalError(
+        StrCat(address, " ended a pull without a status: it may be stopping; pull again"));
     calls->instance_->calls()->StartStream<v2::PullMessageResponse>(
         calls->instance_->StubAt(address)->PrepareAsyncPullMessage(
             context.get(), request, calls->instance_->calls()->queue()),
@@ -153,7 +154,9 @@ void GroupCalls::TryAt(OpPtr op, const RouteCache::Route& route) {
   const BrokerRoute* broker = route->Find(op->broker_name);
   if (broker == nullptr || broker->addresses.empty()) {
     absl::Status gone = absl::UnavailableError(
-        StrCat("broker ", op->broker_name, " of topic ", op->topic, " is not there"));
+        StrCat("broker ", op->broker_name, " is not in the route of topic ", op->topic,
+               ": it is down or does not serve the topic any more (mqadmin topicRoute -t ",
+               op->topic, " tells)"));
     return Ended(std::move(op), std::move(gone));
   }
   op->address = broker->addresses[op->tries++ % broker->addresses.size()];
@@ -167,7 +170,7 @@ void GroupCalls::TryAt(OpPtr op, const RouteCache::Route& route) {
     closed = closed_;
     if (!closed) contexts_.insert(op->context.get());
   }
-  if (closed) return Ended(std::move(op), absl::CancelledError("closed"));
+  if (closed) return Ended(std::move(op), absl::CancelledError("the client is being closed"));
   Op* const sent = op.get();
   sent->Send(this, std::move(op));
 }
@@ -179,7 +182,7 @@ void GroupCalls::Ended(OpPtr op, absl::Status status) {
     contexts_.erase(op->context.get());
     closed = closed_;
   }
-  if (closed && !status.ok()) status = absl::CancelledError("the consumer is being closed");
+  if (closed && !status.ok()) status = absl::CancelledError("the client is being closed");
   const int64_t left_ms = op->deadline_ms - SystemClock()->MonotonicMillis();
   if (status.ok() || closed || !IsRetriable(status) || left_ms <= op->min_left_ms) {
     return Finish(std::move(op), std::move(status));
@@ -219,7 +222,8 @@ void GroupCalls::FillQueue(const MessageQueue& queue, v2::MessageQueue* out) con
 }
 
 void GroupCalls::Pull(const MessageQueue& queue, QueueOffset offset, int32_t max,
-                      const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done) {
+                      const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done,
+                      std::optional<int64_t> timeout_ms) {
   auto op = std::make_shared<PullOp>();
   op->request.mutable_group()->set_name(consumer_group_);
   FillQueue(queue, op->request.mutable_message_queue());
@@ -233,7 +237,8 @@ void GroupCalls::Pull(const MessageQueue& queue, QueueOffset offset, int32_t max
   // Its wait is part of its first try; a broker takes no wait that a deadline leaves no time for.
   op->try_ms = suspend_ms + kPullGraceMs;
   op->min_left_ms = kPullMinMs;
-  Begin(std::move(op), queue, suspend_ms + std::max(timeout_ms_, kPullGraceMs));
+  Begin(std::move(op), queue,
+        timeout_ms.value_or(suspend_ms + std::max(timeout_ms_, kPullGraceMs)));
 }
 
 void GroupCalls::UpdateOffset(const MessageQueue& queue, QueueOffset offset,

@@ -44,9 +44,11 @@ class GroupCalls {
     QueueOffset next_offset;      // what the filter left out is behind it
     bool offset_illegal = false;  // the queue does not reach there: below its min or beyond its max
   };
-  // Waits up to `suspend_ms` for something to be there.
+  // Waits up to `suspend_ms` for something to be there. `timeout_ms`: of all tries with that wait;
+  // none: the wait and the timeout of other calls.
   void Pull(const MessageQueue& queue, QueueOffset offset, int32_t max,
-            const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done);
+            const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done,
+            std::optional<int64_t> timeout_ms = std::nullopt);
 
   void UpdateOffset(const MessageQueue& queue, QueueOffset offset,
                     absl::AnyInvocable<void(absl::Status)> done);

@@ -32,7 +32,8 @@ void PendingRequests::Await(const std::string& topic, const std::string& correla
   {
     absl::MutexLock lock(&mu_);
     if (closed_) {
-      refused = absl::CancelledError("the producer is being closed");
+      refused = absl::CancelledError(StrCat("request ", correlation_id, " of topic ", topic,
+                                            ": the producer is being closed"));
     } else if (static_cast<int64_t>(pending_.size()) >= max_) {
       refused = absl::ResourceExhaustedError(
           StrCat(max_,

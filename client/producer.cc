@@ -39,7 +39,8 @@ std::vector<Message> One(Message message) {
 
 // RocketMQ's rule; a NameServer would only say that it knows no such topic.
 absl::Status CheckTopicName(const std::string& topic) {
-  if (topic.empty()) return absl::InvalidArgumentError("a message without a topic");
+  if (topic.empty())
+    return absl::InvalidArgumentError("a message without a topic: set Message::topic");
   const bool of_a_group = topic[0] == '%';  // %RETRY%…, %DLQ%…
   const size_t max_length = of_a_group ? 255 : 127;
   const bool legal = std::all_of(topic.begin(), topic.end(), [](unsigned char c) {
@@ -89,13 +90,15 @@ void ReadHeaders(const grpc::ClientContext& context, std::vector<SendReceipt>* r
 }  // namespace
 
 absl::Status Producer::Impl::Check(const std::vector<Message>& messages) const {
-  if (messages.empty()) return absl::InvalidArgumentError("no message to send");
+  if (messages.empty())
+    return absl::InvalidArgumentError("no message to send: expected one at least");
   int64_t bytes = 0;
   for (const Message& message : messages) {
     RAFTMQ_RETURN_IF_ERROR(CheckTopicName(message.topic));
     if (message.ack_level != messages[0].ack_level) {
       return absl::InvalidArgumentError(
-          StrCat("messages of one batch for topic ", message.topic, " have different ack levels"));
+          StrCat("messages of one batch for topic ", message.topic,
+                 " have different ack levels: give all the same, or send them apart"));
     }
     if (message.topic != messages[0].topic || message.message_group != messages[0].message_group) {
       return absl::InvalidArgumentError(
@@ -114,7 +117,8 @@ absl::Status Producer::Impl::Check(const std::vector<Message>& messages) const {
     if (size > options.maxMessageSize) {
       return absl::InvalidArgumentError(
           StrCat("a message of topic ", message.topic, " has a body of ", size, " bytes, at most ",
-                 options.maxMessageSize, " are allowed (maxMessageSize)"));
+                 options.maxMessageSize,
+                 " are allowed: split it, or raise maxMessageSize here and at the brokers"));
     }
     bytes += size;
   }
@@ -208,18 +212,22 @@ void Producer::Impl::SendTo(CallPtr call, const TopicRoute& route) {
   const int64_t now_ms = SystemClock()->MonotonicMillis();
   const int64_t left_ms = call->deadline_ms - now_ms;
   if (left_ms <= 0) {
-    return Finish(
-        *call, Explain(*call, absl::DeadlineExceededError(
-                                  StrCat("not answered within ", options.sendMsgTimeout,
-                                         " ms (sendMsgTimeout) over ", call->attempts, " tries"))));
+    return Finish(*call, Explain(*call, absl::DeadlineExceededError(StrCat(
+                                            "not answered within ", options.sendMsgTimeout,
+                                            " ms over ", call->attempts,
+                                            " tries: look whether the brokers serve (mqadmin "
+                                            "clusterList), or raise sendMsgTimeout"))));
   }
   const auto chosen = Choose(*call, route);
   if (!chosen) {
     return RetryOrFail(
         std::move(call),
-        absl::UnavailableError(
-            call->fixed_queue ? StrCat("broker ", call->fixed_queue->broker_name, " is not there")
-                              : StrCat("topic ", call->topic, " has no writable queue now")));
+        call->fixed_queue
+            ? absl::UnavailableError(
+                  StrCat("broker ", call->fixed_queue->broker_name,
+                         " is not in the topic's route: it is down, or does not serve the topic "
+                         "any more; ask FetchPublishMessageQueues again"))
+            : NoQueue(call->topic, "writable"));
   }
   const BrokerRoute& broker = *chosen->broker;
   call->address = AddressFor(broker, call->failed_address, call->attempts);
@@ -253,7 +261,8 @@ void Producer::Impl::OnAnswer(CallPtr call, const grpc::Status& status) {
   }
   if (outcome.ok() && call->response.entries_size() != call->request.messages_size()) {
     outcome = absl::InternalError(StrCat(call->address, " answered ", call->response.entries_size(),
-                                         " of ", call->request.messages_size(), " messages"));
+                                         " of ", call->request.messages_size(),
+                                         " messages: expected one answer each"));
   }
   for (const v2::SendResultEntry& entry : call->response.entries()) {
     if (outcome.ok()) outcome = FromV2(entry.status());

@@ -25,13 +25,13 @@ absl::StatusOr<TransactionSendResult> Producer::SendMessageInTransaction(Message
   if (impl_->transactions == nullptr) {
     return absl::FailedPreconditionError(
         StrCat("a transaction of topic ", message.topic,
-               " needs ProducerOptions::transactionListener, which is not set"));
+               " needs a listener: set ProducerOptions::transactionListener"));
   }
   if (message.delay_level != 0 || message.deliver_ms.has_value() || message.priority.has_value() ||
       !message.message_group.empty()) {
-    return absl::InvalidArgumentError(
-        StrCat("a transactional message of topic ", message.topic,
-               " is delayed, ordered or has a priority: it can be one of these"));
+    return absl::InvalidArgumentError(StrCat(
+        "a transactional message of topic ", message.topic,
+        " is delayed, ordered or has a priority: a transactional one can have none of these"));
   }
   std::vector<Message> half;
   half.push_back(message);
@@ -96,7 +96,8 @@ absl::Status Producer::SendReply(const ReplyMessage& reply) {
   if (static_cast<int64_t>(reply.body.size()) > impl_->options.maxMessageSize) {
     return absl::InvalidArgumentError(
         StrCat("the reply to request ", reply.correlation_id, " has a body of ", reply.body.size(),
-               " bytes, at most ", impl_->options.maxMessageSize, " are allowed (maxMessageSize)"));
+               " bytes, at most ", impl_->options.maxMessageSize,
+               " are allowed: make it smaller, or raise maxMessageSize"));
   }
   ::raftmq::v1::SendReplyRequest request;
   request.set_client_id(reply.reply_to_client);

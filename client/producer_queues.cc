@@ -35,11 +35,7 @@ absl::StatusOr<std::vector<MessageQueue>> WritableQueues(const std::string& topi
     }
   }
   if (!queues.empty()) return queues;
-  return absl::UnavailableError(StrCat("topic ", topic,
-                                       " has no writable queue now: its brokers "
-                                       "are down, or its permission forbids it (mqadmin "
-                                       "topicRoute -t ",
-                                       topic, " tells)"));
+  return NoQueue(topic, "writable");
 }
 
 // Which of them the caller's selector picks.

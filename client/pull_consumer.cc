@@ -88,19 +88,22 @@ void PullConsumer::Impl::NearestEnd(const MessageQueue& queue, QueueOffset offse
 void PullConsumer::Impl::Pull(const MessageQueue& queue, const MessageSelector& selector,
                               QueueOffset offset, int32_t max, int64_t suspend_ms,
                               PullCallback done) {
-  calls.Pull(queue, offset, max, selector, suspend_ms,
-             [this, queue, offset,
-              done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
-               if (!pulled.ok()) return done(pulled.status());
-               if (pulled->offset_illegal) return NearestEnd(queue, offset, std::move(done));
-               PullResult result;
-               result.status = !pulled->messages.empty()      ? PullStatus::kFound
-                               : pulled->next_offset > offset ? PullStatus::kNoMatchedMessage
-                                                              : PullStatus::kNoNewMessage;
-               result.next_begin_offset = pulled->next_offset;
-               result.messages = std::move(pulled->messages);
-               done(std::move(result));
-             });
+  calls.Pull(
+      queue, offset, max, selector, suspend_ms,
+      [this, queue, offset,
+       done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
+        if (!pulled.ok()) return done(pulled.status());
+        if (pulled->offset_illegal) return NearestEnd(queue, offset, std::move(done));
+        PullResult result;
+        result.status = !pulled->messages.empty()      ? PullStatus::kFound
+                        : pulled->next_offset > offset ? PullStatus::kNoMatchedMessage
+                                                       : PullStatus::kNoNewMessage;
+        result.next_begin_offset = pulled->next_offset;
+        result.messages = std::move(pulled->messages);
+        done(std::move(result));
+      },
+      suspend_ms == 0 ? options.consumerPullTimeoutMillis
+                      : options.consumerTimeoutMillisWhenSuspend);
 }
 
 absl::StatusOr<QueueOffset> PullConsumer::Impl::StartOf(const MessageQueue& queue) {
@@ -154,10 +157,19 @@ absl::Status PullConsumer::Impl::Commit() {
 }
 
 absl::StatusOr<std::unique_ptr<PullConsumer>> PullConsumer::Start(PullConsumerOptions options) {
-  if (options.consumerGroup.empty()) return absl::InvalidArgumentError("no consumer group given");
+  if (options.consumerGroup.empty())
+    return absl::InvalidArgumentError("no consumer group given: set consumerGroup");
   if (options.pullBatchSize < 1 || options.pullBatchSize > 32) {
     return absl::InvalidArgumentError(
         StrCat("pullBatchSize ", options.pullBatchSize, ": expected 1 to 32"));
+  }
+  if (options.consumerPullTimeoutMillis < 1 || options.brokerSuspendMaxTimeMillis < 1 ||
+      options.consumerTimeoutMillisWhenSuspend <= options.brokerSuspendMaxTimeMillis) {
+    return absl::InvalidArgumentError(
+        StrCat("consumerPullTimeoutMillis ", options.consumerPullTimeoutMillis,
+               ", brokerSuspendMaxTimeMillis ", options.brokerSuspendMaxTimeMillis,
+               ", consumerTimeoutMillisWhenSuspend ", options.consumerTimeoutMillisWhenSuspend,
+               ": expected milliseconds, 1 at least, the last more than the second"));
   }
   ClientInstanceOptions client;
   client.namesrvAddr = options.namesrvAddr;
@@ -185,7 +197,7 @@ absl::StatusOr<std::vector<MessageQueue>> PullConsumer::FetchSubscribeMessageQue
     }
   }
   if (queues.empty()) {
-    return absl::UnavailableError(StrCat("topic ", topic, " has no readable queue now"));
+    return NoQueue(topic, "readable");
   }
   return queues;
 }

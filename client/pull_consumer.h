@@ -26,9 +26,13 @@ struct PullConsumerOptions {
   std::string namesrvAddr;  // NameServers or brokers: "host:port;host:port"
   std::string consumerGroup;
   int64_t brokerSuspendMaxTimeMillis = 20'000;  // how long a pull waits at the broker
-  int64_t requestTimeout = 3'000;               // of a call, over all its tries
+  // Of a pull by hand, over all its tries: one that does not wait, and one that does, with its
+  // wait.
+  int64_t consumerPullTimeoutMillis = 10'000;
+  int64_t consumerTimeoutMillisWhenSuspend = 30'000;  // more than brokerSuspendMaxTimeMillis
+  int64_t requestTimeout = 3'000;                     // of another call, over all its tries
   // Of assigned queues.
-  int32_t pullBatchSize = 10;
+  int32_t pullBatchSize = 32;
   int64_t pullThresholdForQueue = 1'000;          // messages held of a queue
   int64_t pullThresholdSizeForQueue = 100 << 20;  // bytes
   bool autoCommit = true;                         // Poll commits what earlier Polls returned

@@ -32,7 +32,8 @@ absl::Status CheckThreads(int threads) {
 }
 
 absl::Status CheckOptions(const PushConsumerOptions& options) {
-  if (options.consumerGroup.empty()) return absl::InvalidArgumentError("no consumer group given");
+  if (options.consumerGroup.empty())
+    return absl::InvalidArgumentError("no consumer group given: set consumerGroup");
   if (static_cast<bool>(options.concurrently) == static_cast<bool>(options.orderly)) {
     return absl::InvalidArgumentError(
         "exactly one listener is needed: set concurrently or orderly");

@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "base/strings.h"
+
 namespace raftmq::client {
 
 struct BrokerRoute {
@@ -26,5 +29,13 @@ struct TopicRoute {
     return nullptr;
   }
 };
+
+// What a client says that finds no queue of a topic which `kind`, "readable" or "writable".
+inline absl::Status NoQueue(const std::string& topic, const char* kind) {
+  return absl::UnavailableError(StrCat(
+      "topic ", topic, " has no ", kind,
+      " queue now: its brokers are down, or its permission forbids it (mqadmin topicRoute -t ",
+      topic, " tells)"));
+}
 
 }  // namespace raftmq::client

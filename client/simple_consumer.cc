@@ -58,7 +58,7 @@ absl::StatusOr<SimpleConsumer::Impl::Target> SimpleConsumer::Impl::NextTarget() 
     if (!b.readable_queues.empty() && !b.addresses.empty()) readable.push_back(&b);
   }
   if (readable.empty()) {
-    return absl::UnavailableError(StrCat("topic ", options.topic, " has no readable queue now"));
+    return NoQueue(options.topic, "readable");
   }
   absl::MutexLock lock(&mu);
   const BrokerRoute& chosen = *readable[group_turn++ % readable.size()];
@@ -68,8 +68,9 @@ absl::StatusOr<SimpleConsumer::Impl::Target> SimpleConsumer::Impl::NextTarget() 
 
 absl::StatusOr<std::unique_ptr<SimpleConsumer>> SimpleConsumer::Start(
     SimpleConsumerOptions options) {
-  if (options.consumerGroup.empty()) return absl::InvalidArgumentError("no consumer group given");
-  if (options.topic.empty()) return absl::InvalidArgumentError("no topic given");
+  if (options.consumerGroup.empty())
+    return absl::InvalidArgumentError("no consumer group given: set consumerGroup");
+  if (options.topic.empty()) return absl::InvalidArgumentError("no topic given: set topic");
   ClientInstanceOptions client;
   client.namesrvAddr = options.namesrvAddr;
   client.tls = options.tls;
@@ -117,7 +118,8 @@ absl::StatusOr<std::vector<ReceivedMessage>> SimpleConsumer::Impl::ReceiveFrom(c
   instance->Prepare(&context, await_ms + options.requestTimeout);
   auto stream = instance->StubAt(target.address)->ReceiveMessage(&context, request);
   std::vector<ReceivedMessage> messages;
-  absl::Status outcome = absl::InternalError(StrCat(target.address, " sent no status"));
+  absl::Status outcome = absl::InternalError(StrCat(
+      target.address, " ended a receive without a status: it may be stopping; receive again"));
   v2::ReceiveMessageResponse response;
   while (stream->Read(&response)) {
     if (response.has_status()) {
@@ -171,8 +173,9 @@ absl::Status SimpleConsumer::Impl::AckAt(const std::string& address,
   if (response.entries_size() != request.entries_size()) {
     absl::Status refused = FromV2(response.status());
     if (!refused.ok()) return refused;
-    return absl::InternalError(StrCat(address, " answered ", response.entries_size(), " of ",
-                                      request.entries_size(), " acks"));
+    return absl::InternalError(
+        StrCat(address, " answered ", response.entries_size(), " of ", request.entries_size(),
+               " acks: expected one answer each; what is not acked comes again"));
   }
   for (const v2::AckMessageResultEntry& entry : response.entries()) {
     results->push_back(FromV2(entry.status()));

@@ -122,6 +122,34 @@ TEST_F(PullConsumerTest, APullThatWaitsInVainEndsInTime) {
   EXPECT_EQ(result->status, PullStatus::kNoNewMessage);
 }
 
+TEST_F(PullConsumerTest, APullEndsByItsTimeoutWhenNobodyAnswers) {
+  StartGroups(1, 1);
+  CreateTopic("orders", 1);
+  PullConsumerOptions options;
+  options.consumerPullTimeoutMillis = 1'000;
+  options.brokerSuspendMaxTimeMillis = 100;
+  options.consumerTimeoutMillisWhenSuspend = 1'500;
+  options.requestTimeout = 60'000;
+  auto consumer = StartPullConsumer(options);
+  ASSERT_TRUE(consumer->Pull(queue_, "*", QueueOffset(0), 1).ok());
+  groups_[0]->Stop(0);
+  const int64_t began_ms = SystemClock()->MonotonicMillis();
+  EXPECT_FALSE(consumer->Pull(queue_, "*", QueueOffset(0), 1).ok());
+  EXPECT_FALSE(consumer->PullBlockIfNotFound(queue_, "*", QueueOffset(0), 1).ok());
+  EXPECT_LT(SystemClock()->MonotonicMillis() - began_ms, 30'000);
+}
+
+TEST_F(PullConsumerTest, TimesThatCannotBeAreRefusedAndNamed) {
+  PullConsumerOptions options;
+  options.namesrvAddr = NamesrvAddr();
+  options.consumerGroup = "readers";
+  options.consumerTimeoutMillisWhenSuspend = options.brokerSuspendMaxTimeMillis;
+  const absl::Status refused = PullConsumer::Start(options).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("consumerTimeoutMillisWhenSuspend 20000"));
+}
+
 TEST_F(PullConsumerTest, AConsumerThatGoesAwayBreaksOffItsPulls) {
   StartGroups(1, 1);
   CreateTopic("orders", 1);
