@@ -23,7 +23,6 @@ constexpr int64_t kLocalRetryMs = 5'000;
 constexpr int64_t kOrderlyRunMs = 60'000;
 constexpr int64_t kMinSuspendMs = 10;
 constexpr int64_t kMaxSuspendMs = 30'000;
-constexpr int64_t kMaxLeaveMs = 30'000;
 
 absl::Status CheckThreads(int threads) {
   if (threads >= 1 && threads <= 1'000) return absl::OkStatus();
@@ -71,14 +70,32 @@ std::string OffsetPath(const PushConsumerOptions& options) {
   return StrCat(dir, "/", options.consumerGroup, ".offsets");
 }
 
+GroupQueuesOptions QueuesOf(const PushConsumerOptions& options) {
+  GroupQueuesOptions queues;
+  queues.consumerGroup = options.consumerGroup;
+  queues.subscription = options.subscription;
+  queues.clustering = options.messageModel == MessageModel::kClustering;
+  queues.retries = queues.clustering && static_cast<bool>(options.concurrently);
+  queues.allocateMessageQueueStrategy = options.allocateMessageQueueStrategy;
+  queues.pullBatchSize = options.pullBatchSize;
+  queues.brokerSuspendMaxTimeMillis = options.brokerSuspendMaxTimeMillis;
+  queues.thresholds = {options.pullThresholdForQueue, options.pullThresholdSizeForQueue,
+                       options.consumeConcurrentlyMaxSpan};
+  queues.persistConsumerOffsetInterval = options.persistConsumerOffsetInterval;
+  queues.rebalanceInterval = options.rebalanceInterval;
+  queues.lockLeaseMillis = options.lockLeaseMillis;
+  queues.requestTimeout = options.requestTimeout;
+  queues.offset_path = OffsetPath(options);
+  return queues;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PushConsumer>> PushConsumer::Start(PushConsumerOptions options) {
   RAFTMQ_RETURN_IF_ERROR(CheckOptions(options));
   OffsetFile::Offsets offsets;
-  const std::string path = OffsetPath(options);
   if (options.messageModel == MessageModel::kBroadcasting) {
-    RAFTMQ_ASSIGN_OR_RETURN(offsets, OffsetFile(PosixFileSystem(), path).Read());
+    RAFTMQ_ASSIGN_OR_RETURN(offsets, OffsetFile(PosixFileSystem(), OffsetPath(options)).Read());
   }
   ClientInstanceOptions client;
   client.namesrvAddr = options.namesrvAddr;
@@ -88,8 +105,7 @@ absl::StatusOr<std::unique_ptr<PushConsumer>> PushConsumer::Start(PushConsumerOp
   client.type = v2::PUSH_CONSUMER;
   client.consumerGroup = options.consumerGroup;
   RAFTMQ_ASSIGN_OR_RETURN(auto instance, ClientInstance::Start(std::move(client)));
-  auto impl =
-      std::make_unique<Impl>(std::move(options), std::move(instance), std::move(offsets), path);
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(instance), std::move(offsets));
   RAFTMQ_RETURN_IF_ERROR(impl->CheckSelectors());
   impl->Begin();
   return std::unique_ptr<PushConsumer>(new PushConsumer(std::move(impl)));
@@ -111,71 +127,20 @@ std::vector<MessageQueue> PushConsumer::AssignedQueues() const { return impl_->A
 const std::string& PushConsumer::client_id() const { return impl_->client_id(); }
 
 PushConsumer::Impl::Impl(PushConsumerOptions options, std::unique_ptr<ClientInstance> instance,
-                         OffsetFile::Offsets offsets, std::string offset_path)
-    : options_(std::move(options)),
-      strategy_(options_.allocateMessageQueueStrategy != nullptr
-                    ? options_.allocateMessageQueueStrategy
-                    : AllocateMessageQueueAveragely()),
-      offset_file_(PosixFileSystem(), std::move(offset_path)),
-      owned_instance_(std::move(instance)),
-      instance_(owned_instance_.get()),
-      subscription_(options_.subscription),
-      local_offsets_(std::move(offsets)),
-      calls_(
-          std::make_unique<GroupCalls>(instance_, options_.consumerGroup, options_.requestTimeout)),
+                         OffsetFile::Offsets offsets)
+    : GroupQueues(QueuesOf(options), std::move(instance), std::move(offsets)),
+      options_(std::move(options)),
       pool_(std::make_unique<ConsumePool>(options_.consumeThreadNumber)) {}
 
 PushConsumer::Impl::~Impl() {
-  {
-    absl::MutexLock lock(&mu_);
-    closed_ = true;
-    std::vector<HeldPtr> all;
-    for (const auto& [key, held] : held_) all.push_back(held);
-    for (const HeldPtr& held : all) Leave(held);
-  }
-  // The others take each queue as soon as it is let go of, while what is slow here still runs.
-  instance_->SayGoodbye();
-  {
-    absl::MutexLock lock(&mu_);
-    const auto left = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return held_.empty(); };
-    if (!mu_.AwaitWithTimeout(absl::Condition(&left), absl::Milliseconds(kMaxLeaveMs))) {
-      LOG(WARNING) << "consumer " << client_id() << " of group " << options_.consumerGroup << ": "
-                   << held_.size() << " queues could not be left in an orderly way";
-    }
-  }
-  Commit();
+  LeaveAll();
   pool_.reset();  // listeners may still run: they are waited for
-  calls_->Close();
-  owned_instance_.reset();  // no task or answer comes after this
+  Close();
 }
 
-// A broker is asked, whose grammar it is. A topic that isn't there yet is not asked for.
-absl::Status PushConsumer::Impl::CheckSelectors() {
-  for (const auto& [topic, selector] : options_.subscription) {
-    RAFTMQ_RETURN_IF_ERROR(CheckSelector(topic, selector));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status PushConsumer::Impl::CheckSelector(const std::string& topic,
-                                               const MessageSelector& selector) {
-  if (selector == MessageSelector()) return absl::OkStatus();
-  const absl::StatusOr<RouteCache::Route> route = instance_->routes()->FindBlocking(topic);
-  if (!route.ok()) return absl::OkStatus();
-  const BrokerRoute& broker = (*route)->brokers[0];
-  if (broker.readable_queues.empty()) return absl::OkStatus();
-  const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
-  const absl::Status pulled =
-      AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
-        calls_->Pull(queue, QueueOffset(0), 1, selector, 0, std::move(done));
-      }).status();
-  if (!absl::IsInvalidArgument(pulled)) return absl::OkStatus();
-  return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
-                                 topic, " with \"", selector.expression, "\""));
-}
-
-void PushConsumer::Impl::After(int64_t ms, absl::AnyInvocable<void()> task) {
-  instance_->timers()->RunAfter(ms * 1'000'000, std::move(task));
+void PushConsumer::Impl::Begin() {
+  if (clustering() && options_.concurrently) SendBackOverdue();
+  GroupQueues::Begin();
 }
 
 absl::Status PushConsumer::Impl::UpdateCorePoolSize(int threads) {
@@ -192,19 +157,7 @@ void PushConsumer::Impl::SetSuspended(bool suspended) {
   if (!suspended) DispatchAll();
 }
 
-std::vector<MessageQueue> PushConsumer::Impl::AssignedQueues() const {
-  absl::MutexLock lock(&mu_);
-  std::vector<MessageQueue> queues;
-  for (const auto& [key, held] : held_) {
-    if (held->puller != nullptr && !held->leaving) queues.push_back(held->queue);
-  }
-  return queues;
-}
-
-bool PushConsumer::Impl::MayConsume(const Held& held) const {
-  return !closed_ && !suspended_ && !held.leaving && !held.gone && held.puller != nullptr &&
-         (!clustering() || NowMs() < held.locked_until_ms);
-}
+bool PushConsumer::Impl::MayConsume(const Held& held) const { return !suspended_ && Mine(held); }
 
 // A queue that is being left: what lies before a message that a listener was given already is
 // finished too. Else the next owner would begin before it, and that one would come twice.
@@ -240,19 +193,6 @@ void PushConsumer::Impl::Dispatch(const HeldPtr& held) {
       ConsumeConcurrently(held, std::move(batch));
     });
   }
-}
-
-// A batch that was in hand is over.
-void PushConsumer::Impl::EndRun(const HeldPtr& held) {
-  bool last = false;
-  std::shared_ptr<QueuePuller> puller;
-  {
-    absl::MutexLock lock(&mu_);
-    last = --held->running == 0 && held->leaving;
-    puller = held->puller;
-  }
-  if (last) return Depart(held);
-  puller->Pull();  // there may be room
 }
 
 // A listener that threw has failed on what it was given.

@@ -1,10 +1,11 @@
-// PushConsumer::Impl: which queues it has, and up to where they are consumed.
 #include <algorithm>
 #include <set>
 #include <utility>
 
+#include "base/file_system.h"
 #include "base/strings.h"
-#include "client/grpc_push_consumer.h"
+#include "client/await_answer.h"
+#include "client/grpc_group_queues.h"
 #include "client/user_code.h"
 #include "glog/logging.h"
 
@@ -16,21 +17,115 @@ constexpr int64_t kWatchPauseMs = 100;
 constexpr size_t kManyTries = 20;
 constexpr int64_t kLongWatchPauseMs = 1'000;
 constexpr int64_t kLookAtRoutesMs = 1'000;
+constexpr int64_t kMaxLeaveMs = 30'000;
 
 }  // namespace
 
-void PushConsumer::Impl::Begin() {
+GroupQueues::GroupQueues(GroupQueuesOptions options, std::unique_ptr<ClientInstance> instance,
+                         OffsetFile::Offsets offsets)
+    : options_(std::move(options)),
+      strategy_(options_.allocateMessageQueueStrategy != nullptr
+                    ? options_.allocateMessageQueueStrategy
+                    : AllocateMessageQueueAveragely()),
+      owned_instance_(std::move(instance)),
+      instance_(owned_instance_.get()),
+      subscription_(options_.subscription),
+      calls_(
+          std::make_unique<GroupCalls>(instance_, options_.consumerGroup, options_.requestTimeout)),
+      offset_file_(PosixFileSystem(), options_.offset_path),
+      local_offsets_(std::move(offsets)) {}
+
+void GroupQueues::LeaveAll() {
+  {
+    absl::MutexLock lock(&mu_);
+    closed_ = true;
+    std::vector<HeldPtr> all;
+    for (const auto& [key, held] : held_) all.push_back(held);
+    for (const HeldPtr& held : all) Leave(held);
+  }
+  // The others take each queue as soon as it is let go of, while what is slow here still runs.
+  instance_->SayGoodbye();
+  {
+    absl::MutexLock lock(&mu_);
+    const auto left = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return held_.empty(); };
+    if (!mu_.AwaitWithTimeout(absl::Condition(&left), absl::Milliseconds(kMaxLeaveMs))) {
+      LOG(WARNING) << "consumer " << client_id() << " of group " << options_.consumerGroup << ": "
+                   << held_.size() << " queues could not be left in an orderly way";
+    }
+  }
+  Commit();
+}
+
+void GroupQueues::Close() {
+  calls_->Close();
+  owned_instance_.reset();  // no task or answer comes after this
+}
+
+bool GroupQueues::Mine(const Held& held) const {
+  return !closed_ && !held.leaving && !held.gone && held.puller != nullptr &&
+         (!clustering() || NowMs() < held.locked_until_ms);
+}
+
+// A broker is asked, whose grammar it is. A topic that isn't there yet is not asked for.
+absl::Status GroupQueues::CheckSelectors() {
+  for (const auto& [topic, selector] : options_.subscription) {
+    RAFTMQ_RETURN_IF_ERROR(CheckSelector(topic, selector));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GroupQueues::CheckSelector(const std::string& topic, const MessageSelector& selector) {
+  if (selector == MessageSelector()) return absl::OkStatus();
+  const absl::StatusOr<RouteCache::Route> route = instance_->routes()->FindBlocking(topic);
+  if (!route.ok()) return absl::OkStatus();
+  const BrokerRoute& broker = (*route)->brokers[0];
+  if (broker.readable_queues.empty()) return absl::OkStatus();
+  const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
+  const absl::Status pulled =
+      AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
+        calls_->Pull(queue, QueueOffset(0), 1, selector, 0, std::move(done));
+      }).status();
+  if (!absl::IsInvalidArgument(pulled)) return absl::OkStatus();
+  return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
+                                 topic, " with \"", selector.expression, "\""));
+}
+
+void GroupQueues::After(int64_t ms, absl::AnyInvocable<void()> task) {
+  instance_->timers()->RunAfter(ms * 1'000'000, std::move(task));
+}
+
+std::vector<MessageQueue> GroupQueues::AssignedQueues() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<MessageQueue> queues;
+  for (const auto& [key, held] : held_) {
+    if (held->puller != nullptr && !held->leaving) queues.push_back(held->queue);
+  }
+  return queues;
+}
+
+// A batch that was in hand is over.
+void GroupQueues::EndRun(const HeldPtr& held) {
+  bool last = false;
+  std::shared_ptr<QueuePuller> puller;
+  {
+    absl::MutexLock lock(&mu_);
+    last = --held->running == 0 && held->leaving;
+    puller = held->puller;
+  }
+  if (last) return Depart(held);
+  puller->Pull();  // there may be room
+}
+
+void GroupQueues::Begin() {
   if (clustering()) {
     After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
-    if (options_.concurrently) SendBackOverdue();
   }
   RebalanceSoon(0);
   After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });
   After(options_.persistConsumerOffsetInterval, [this] { CommitEvery(); });
 }
 
-absl::Status PushConsumer::Impl::Subscribe(const std::string& topic,
-                                           const MessageSelector& selector) {
+absl::Status GroupQueues::Subscribe(const std::string& topic, const MessageSelector& selector) {
   RAFTMQ_RETURN_IF_ERROR(CheckSelector(topic, selector));
   {
     absl::MutexLock lock(&mu_);
@@ -40,7 +135,7 @@ absl::Status PushConsumer::Impl::Subscribe(const std::string& topic,
   return absl::OkStatus();
 }
 
-void PushConsumer::Impl::Unsubscribe(const std::string& topic) {
+void GroupQueues::Unsubscribe(const std::string& topic) {
   absl::MutexLock lock(&mu_);
   subscription_.erase(topic);
   std::vector<HeldPtr> left;
@@ -54,7 +149,7 @@ void PushConsumer::Impl::Unsubscribe(const std::string& topic) {
 
 // Every broker group of what is subscribed is watched, and a member is whom any of them tells of:
 // so all members know of each other, whichever groups come and go, and in whatever order.
-void PushConsumer::Impl::WatchBrokersOf(const TopicRoute& route) {
+void GroupQueues::WatchBrokersOf(const TopicRoute& route) {
   std::vector<std::string> fresh;
   {
     absl::MutexLock lock(&mu_);
@@ -71,7 +166,7 @@ void PushConsumer::Impl::WatchBrokersOf(const TopicRoute& route) {
   for (const std::string& broker : fresh) Watch(broker);
 }
 
-void PushConsumer::Impl::Watch(const std::string& broker) {
+void GroupQueues::Watch(const std::string& broker) {
   std::string topic;
   size_t tries = 0;
   uint64_t id = 0;
@@ -99,8 +194,7 @@ void PushConsumer::Impl::Watch(const std::string& broker) {
       [this, broker, id](const absl::Status& ended) { OnWatchEnded(broker, id, ended); });
 }
 
-void PushConsumer::Impl::OnWatchEnded(const std::string& broker, uint64_t id,
-                                      const absl::Status& ended) {
+void GroupQueues::OnWatchEnded(const std::string& broker, uint64_t id, const absl::Status& ended) {
   const std::vector<RouteCache::Route> routes = instance_->routes()->All();
   std::string topic;
   int64_t pause_ms = kWatchPauseMs;
@@ -138,7 +232,7 @@ void PushConsumer::Impl::OnWatchEnded(const std::string& broker, uint64_t id,
 }
 
 // While no broker group tells anything, the members are those that were told last.
-void PushConsumer::Impl::JoinMembers() {
+void GroupQueues::JoinMembers() {
   std::set<std::string> all;
   bool any = false;
   for (const auto& [broker, watch] : watches_) {
@@ -153,7 +247,7 @@ void PushConsumer::Impl::JoinMembers() {
 
 // ---- Rebalancing
 
-std::string PushConsumer::Impl::RoutesSeen() const {
+std::string GroupQueues::RoutesSeen() const {
   std::string seen;
   for (const RouteCache::Route& route : instance_->routes()->All()) {
     seen += route->topic;
@@ -166,7 +260,7 @@ std::string PushConsumer::Impl::RoutesSeen() const {
   return seen;
 }
 
-void PushConsumer::Impl::RebalanceEvery() {
+void GroupQueues::RebalanceEvery() {
   std::string seen = RoutesSeen();
   bool due = false;
   {
@@ -180,7 +274,7 @@ void PushConsumer::Impl::RebalanceEvery() {
   After(std::min(kLookAtRoutesMs, options_.rebalanceInterval), [this] { RebalanceEvery(); });
 }
 
-void PushConsumer::Impl::RebalanceSoon(int64_t ms) {
+void GroupQueues::RebalanceSoon(int64_t ms) {
   {
     absl::MutexLock lock(&mu_);
     if (closed_ || (rebalance_is_due_ && ms > 0)) return;
@@ -190,7 +284,7 @@ void PushConsumer::Impl::RebalanceSoon(int64_t ms) {
 }
 
 // A queue is not let go of yet.
-void PushConsumer::Impl::RebalanceAgain() {
+void GroupQueues::RebalanceAgain() {
   int64_t pause_ms = 0;
   {
     absl::MutexLock lock(&mu_);
@@ -201,7 +295,7 @@ void PushConsumer::Impl::RebalanceAgain() {
   RebalanceSoon(pause_ms);
 }
 
-void PushConsumer::Impl::Rebalance() {
+void GroupQueues::Rebalance() {
   std::map<std::string, MessageSelector> topics;
   {
     absl::MutexLock lock(&mu_);
@@ -211,7 +305,7 @@ void PushConsumer::Impl::Rebalance() {
     topics = subscription_;
   }
   // Where what this group's members failed on comes again.
-  if (clustering() && options_.concurrently) topics.emplace(retry_topic(), "*");
+  if (options_.retries) topics.emplace(retry_topic(), "*");
   for (const auto& [topic, expression] : topics) {
     instance_->routes()->Find(topic, [this, topic = topic, expression = expression](
                                          const absl::StatusOr<RouteCache::Route>& route) {
@@ -220,7 +314,7 @@ void PushConsumer::Impl::Rebalance() {
   }
 }
 
-std::optional<std::vector<MessageQueue>> PushConsumer::Impl::Share(
+std::optional<std::vector<MessageQueue>> GroupQueues::Share(
     const std::vector<MessageQueue>& queues) const {
   if (!clustering()) return queues;
   std::vector<MessageQueue> mine;
@@ -232,8 +326,8 @@ std::optional<std::vector<MessageQueue>> PushConsumer::Impl::Share(
   return std::nullopt;
 }
 
-void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const MessageSelector& selector,
-                                        const absl::StatusOr<RouteCache::Route>& route) {
+void GroupQueues::RebalanceTopic(const std::string& topic, const MessageSelector& selector,
+                                 const absl::StatusOr<RouteCache::Route>& route) {
   // Without an answer all stays as it is.
   if (!route.ok() && !absl::IsNotFound(route.status())) return;
   if (route.ok() && clustering() && topic != retry_topic()) WatchBrokersOf(**route);
@@ -285,8 +379,8 @@ void PushConsumer::Impl::RebalanceTopic(const std::string& topic, const MessageS
 
 // ---- Taking a queue
 
-void PushConsumer::Impl::Take(const std::string& topic, const std::string& broker,
-                              const std::vector<HeldPtr>& queues) {
+void GroupQueues::Take(const std::string& topic, const std::string& broker,
+                       const std::vector<HeldPtr>& queues) {
   const int64_t asked_ms = NowMs();
   if (!clustering()) {
     for (const HeldPtr& held : queues) OnTaken(held, true, asked_ms);
@@ -309,7 +403,7 @@ void PushConsumer::Impl::Take(const std::string& topic, const std::string& broke
                      });
 }
 
-void PushConsumer::Impl::OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms) {
+void GroupQueues::OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms) {
   bool leaving = false;
   std::optional<QueueOffset> local;
   {
@@ -345,18 +439,17 @@ void PushConsumer::Impl::OnTaken(const HeldPtr& held, bool locked, int64_t asked
       });
 }
 
-void PushConsumer::Impl::StartPulling(const HeldPtr& held, QueueOffset offset) {
+void GroupQueues::StartPulling(const HeldPtr& held, QueueOffset offset) {
   QueuePullerOptions options;
   options.selector = held->selector;
   options.pullBatchSize = options_.pullBatchSize;
   options.brokerSuspendMaxTimeMillis = options_.brokerSuspendMaxTimeMillis;
-  options.thresholds = {options_.pullThresholdForQueue, options_.pullThresholdSizeForQueue,
-                        options_.consumeConcurrentlyMaxSpan};
+  options.thresholds = options_.thresholds;
   auto puller =
       std::make_shared<QueuePuller>(held->queue, std::move(options), offset, calls_.get(),
                                     instance_->timers(), [this, weak = std::weak_ptr<Held>(held)] {
                                       if (const HeldPtr arrived_at = weak.lock())
-                                        Dispatch(arrived_at);
+                                        OnMessages(arrived_at);
                                     });
   bool leaving = false;
   {
@@ -372,7 +465,7 @@ void PushConsumer::Impl::StartPulling(const HeldPtr& held, QueueOffset offset) {
 
 // ---- Leaving a queue
 
-void PushConsumer::Impl::Leave(const HeldPtr& held) {
+void GroupQueues::Leave(const HeldPtr& held) {
   if (held->leaving || held->gone) return;
   held->leaving = true;
   if (held->puller == nullptr) {
@@ -390,17 +483,20 @@ void PushConsumer::Impl::Leave(const HeldPtr& held) {
   held->puller->Stop();
   if (held->running == 0) {
     After(0, [this, held] { Depart(held); });
+  } else if (options_.max_leave_ms.has_value()) {
+    After(*options_.max_leave_ms, [this, held] { Depart(held); });
   }
 }
 
 // It may be another's. What is in hand is finished, but not committed; then it is taken anew.
-void PushConsumer::Impl::Lose(const HeldPtr& held) {
+void GroupQueues::Lose(const HeldPtr& held) {
   held->lost = true;
   Leave(held);
 }
 
-// Nothing of it is in hand any more. What was not begun is the next owner's.
-void PushConsumer::Impl::Depart(const HeldPtr& held) {
+// Nothing of it is in hand any more, or it was for too long. What was not begun is the next
+// owner's.
+void GroupQueues::Depart(const HeldPtr& held) {
   std::optional<QueueOffset> offset;
   {
     absl::MutexLock lock(&mu_);
@@ -435,7 +531,7 @@ void PushConsumer::Impl::Depart(const HeldPtr& held) {
                        });
 }
 
-void PushConsumer::Impl::Forget(const HeldPtr& held) {
+void GroupQueues::Forget(const HeldPtr& held) {
   if (held->gone) return;
   held->gone = true;
   if (held->puller != nullptr) held->puller->Stop();
@@ -445,7 +541,7 @@ void PushConsumer::Impl::Forget(const HeldPtr& held) {
 
 // ---- Locks and offsets
 
-void PushConsumer::Impl::RenewLocks() {
+void GroupQueues::RenewLocks() {
   std::map<std::pair<std::string, std::string>, std::vector<HeldPtr>> by_broker;
   {
     absl::MutexLock lock(&mu_);
@@ -466,8 +562,8 @@ void PushConsumer::Impl::RenewLocks() {
   After(options_.lockLeaseMillis / 3, [this] { RenewLocks(); });
 }
 
-void PushConsumer::Impl::RenewAt(const std::string& topic, const std::string& broker,
-                                 std::vector<HeldPtr> queues) {
+void GroupQueues::RenewAt(const std::string& topic, const std::string& broker,
+                          std::vector<HeldPtr> queues) {
   std::vector<QueueId> ids;
   for (const HeldPtr& held : queues) ids.push_back(held->queue.queue);
   const int64_t asked_ms = NowMs();
@@ -493,7 +589,7 @@ void PushConsumer::Impl::RenewAt(const std::string& topic, const std::string& br
       });
 }
 
-void PushConsumer::Impl::CommitEvery() {
+void GroupQueues::CommitEvery() {
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return;
@@ -502,34 +598,51 @@ void PushConsumer::Impl::CommitEvery() {
   After(options_.persistConsumerOffsetInterval, [this] { CommitEvery(); });
 }
 
-void PushConsumer::Impl::Commit() {
-  OffsetFile::Offsets local;
+std::vector<std::pair<GroupQueues::HeldPtr, QueueOffset>> GroupQueues::Moved() {
   std::vector<std::pair<HeldPtr, QueueOffset>> moved;
+  for (const auto& [key, held] : held_) {
+    if (held->puller == nullptr || held->leaving) continue;
+    const QueueOffset offset = held->puller->messages().commit_offset();
+    if (offset == held->committed || NowMs() >= held->locked_until_ms) continue;
+    ++held->running;  // what it commits when it leaves comes after this
+    moved.emplace_back(held, offset);
+  }
+  return moved;
+}
+
+void GroupQueues::CommitAt(const HeldPtr& held, QueueOffset offset,
+                           absl::AnyInvocable<void(absl::Status)> done) {
+  calls_->UpdateOffset(held->queue, offset,
+                       [this, held, offset, done = std::move(done)](absl::Status status) mutable {
+                         {
+                           absl::MutexLock lock(&mu_);
+                           if (status.ok()) held->committed = offset;
+                         }
+                         EndRun(held);
+                         done(std::move(status));
+                       });
+}
+
+void GroupQueues::Commit() {
+  if (clustering()) {
+    std::vector<std::pair<HeldPtr, QueueOffset>> moved;
+    {
+      absl::MutexLock lock(&mu_);
+      moved = Moved();
+    }
+    // What fails is committed the next time.
+    for (const auto& [held, offset] : moved) CommitAt(held, offset, [](const absl::Status&) {});
+    return;
+  }
+  OffsetFile::Offsets local;
   {
     absl::MutexLock lock(&mu_);
     for (const auto& [key, held] : held_) {
       if (held->puller == nullptr || held->leaving) continue;
-      const QueueOffset offset = held->puller->messages().commit_offset();
-      if (!clustering()) {
-        local_offsets_[key] = offset;
-      } else if (offset != held->committed && NowMs() < held->locked_until_ms) {
-        ++held->running;  // what it commits when it leaves comes after this
-        moved.emplace_back(held, offset);
-      }
+      local_offsets_[key] = held->puller->messages().commit_offset();
     }
     local = local_offsets_;
   }
-  for (auto& [held, offset] : moved) {
-    calls_->UpdateOffset(held->queue, offset,
-                         [this, held = held, offset = offset](const absl::Status& status) {
-                           {
-                             absl::MutexLock lock(&mu_);
-                             if (status.ok()) held->committed = offset;
-                           }
-                           EndRun(held);
-                         });
-  }
-  if (clustering()) return;
   const absl::Status written = offset_file_.Write(local);
   LOG_IF(WARNING, !written.ok()) << "offsets of group " << options_.consumerGroup
                                  << " were not kept: " << written;
