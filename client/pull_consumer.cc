@@ -13,6 +13,7 @@
 #include "client/await_answer.h"
 #include "client/grpc_client_instance.h"
 #include "client/grpc_group_calls.h"
+#include "client/grpc_subscribed_queues.h"
 #include "client/queue_puller.h"
 #include "client/user_code.h"
 
@@ -46,6 +47,11 @@ struct PullConsumer::Impl {
   absl::StatusOr<std::shared_ptr<QueuePuller>> Find(const MessageQueue& queue);
   bool AnyWaiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status Commit();
+  // Null: it does not subscribe.
+  SubscribedQueues* Subscribed() {
+    absl::MutexLock lock(&mu);
+    return subscribed.get();
+  }
 
   const PullConsumerOptions options;
   const std::unique_ptr<ClientInstance> instance;
@@ -54,6 +60,7 @@ struct PullConsumer::Impl {
   Key last_polled ABSL_GUARDED_BY(mu);
   uint64_t arrivals ABSL_GUARDED_BY(mu) = 0;
   int64_t committed_ms ABSL_GUARDED_BY(mu) = 0;
+  std::unique_ptr<SubscribedQueues> subscribed ABSL_GUARDED_BY(mu);  // made once
   // Last: its calls end before what they tell goes away.
   GroupCalls calls;
 };
@@ -116,6 +123,7 @@ absl::StatusOr<QueueOffset> PullConsumer::Impl::StartOf(const MessageQueue& queu
 }
 
 absl::StatusOr<std::shared_ptr<QueuePuller>> PullConsumer::Impl::Find(const MessageQueue& queue) {
+  if (SubscribedQueues* const subscription = Subscribed()) return subscription->Find(queue);
   absl::MutexLock lock(&mu);
   const auto it = assigned.find(KeyOf(queue));
   if (it != assigned.end()) return it->second.puller;
@@ -170,6 +178,11 @@ absl::StatusOr<std::unique_ptr<PullConsumer>> PullConsumer::Start(PullConsumerOp
                ", brokerSuspendMaxTimeMillis ", options.brokerSuspendMaxTimeMillis,
                ", consumerTimeoutMillisWhenSuspend ", options.consumerTimeoutMillisWhenSuspend,
                ": expected milliseconds, 1 at least, the last more than the second"));
+  }
+  if (options.autoCommitIntervalMillis < 10 || options.handOverTimeoutMillis < 10) {
+    return absl::InvalidArgumentError(StrCat(
+        "autoCommitIntervalMillis ", options.autoCommitIntervalMillis, ", handOverTimeoutMillis ",
+        options.handOverTimeoutMillis, ": expected milliseconds, 10 at least"));
   }
   ClientInstanceOptions client;
   client.namesrvAddr = options.namesrvAddr;
@@ -280,6 +293,11 @@ absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
   }
   {
     absl::MutexLock lock(&impl->mu);
+    if (impl->subscribed != nullptr) {
+      return absl::FailedPreconditionError(
+          StrCat("the consumer of group ", impl->options.consumerGroup,
+                 " subscribes: start another one to assign queues to"));
+    }
     impl->assigned.swap(next);
     for (const auto& [key, queue] : next) {
       const auto it = impl->assigned.find(key);
@@ -291,7 +309,29 @@ absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
   return absl::OkStatus();
 }
 
+absl::Status PullConsumer::Subscribe(const std::string& topic, const MessageSelector& selector) {
+  if (topic.empty()) return absl::InvalidArgumentError("no topic given: name one to subscribe to");
+  {
+    absl::MutexLock lock(&impl_->mu);
+    if (!impl_->assigned.empty()) {
+      return absl::FailedPreconditionError(
+          StrCat("topic ", topic, " cannot be subscribed to by the consumer of group ",
+                 impl_->options.consumerGroup, ", which has ", impl_->assigned.size(),
+                 " queues assigned: Assign({}) first, or start another consumer"));
+    }
+    if (impl_->subscribed == nullptr) {
+      RAFTMQ_ASSIGN_OR_RETURN(impl_->subscribed, SubscribedQueues::Start(impl_->options));
+    }
+  }
+  return impl_->Subscribed()->Subscribe(topic, selector);
+}
+
+void PullConsumer::Unsubscribe(const std::string& topic) {
+  if (SubscribedQueues* const subscribed = impl_->Subscribed()) subscribed->Unsubscribe(topic);
+}
+
 std::vector<MessageQueue> PullConsumer::Assignment() const {
+  if (const auto* subscribed = impl_->Subscribed()) return subscribed->AssignedQueues();
   absl::MutexLock lock(&impl_->mu);
   std::vector<MessageQueue> queues;
   for (const auto& [key, queue] : impl_->assigned) queues.push_back(queue.puller->queue());
@@ -300,6 +340,7 @@ std::vector<MessageQueue> PullConsumer::Assignment() const {
 
 std::vector<ReceivedMessage> PullConsumer::Poll(int64_t timeout_ms) {
   Impl* const impl = impl_.get();
+  if (SubscribedQueues* const subscribed = impl->Subscribed()) return subscribed->Poll(timeout_ms);
   bool commit = false;
   {
     absl::MutexLock lock(&impl->mu);
@@ -355,11 +396,15 @@ absl::Status PullConsumer::Pause(const MessageQueue& queue) {
 absl::Status PullConsumer::Resume(const MessageQueue& queue) {
   RAFTMQ_ASSIGN_OR_RETURN(const auto puller, impl_->Find(queue));
   puller->Resume();
+  if (SubscribedQueues* const subscribed = impl_->Subscribed()) subscribed->Wake();
   absl::MutexLock lock(&impl_->mu);
   ++impl_->arrivals;  // Poll looks again
   return absl::OkStatus();
 }
 
-absl::Status PullConsumer::CommitSync() { return impl_->Commit(); }
+absl::Status PullConsumer::CommitSync() {
+  if (SubscribedQueues* const subscribed = impl_->Subscribed()) return subscribed->CommitSync();
+  return impl_->Commit();
+}
 
 }  // namespace raftmq::client

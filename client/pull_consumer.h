@@ -1,7 +1,7 @@
-// PullConsumer: reads queues by offset, as the application decides (RocketMQ:
-// DefaultMQPullConsumer, and DefaultLitePullConsumer in its assigned mode). It takes no part in the
-// sharing of a group's queues: whoever uses it says which queues it reads. Offsets are committed
-// for the group, in the brokers' replicated log, and survive a killed leader.
+// PullConsumer: reads queues by offset, when the application asks (RocketMQ: DefaultMQPullConsumer
+// and DefaultLitePullConsumer). Which queues it polls, the application says (Assign), or the
+// group's members share them as push consumers do (Subscribe); by hand any can be read. Offsets are
+// committed for the group, in the brokers' replicated log, and survive a killed leader.
 //
 // Thread-safe; one thread at a time should Poll, or order is lost. Nothing throws; every failure
 // is a status that says what to do.
@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/channel_credentials.h"
+#include "client/allocate_strategy.h"
 #include "client/message.h"
 
 namespace raftmq::client {
@@ -31,12 +32,17 @@ struct PullConsumerOptions {
   int64_t consumerPullTimeoutMillis = 10'000;
   int64_t consumerTimeoutMillisWhenSuspend = 30'000;  // more than brokerSuspendMaxTimeMillis
   int64_t requestTimeout = 3'000;                     // of another call, over all its tries
-  // Of assigned queues.
+  // Of assigned and subscribed queues.
   int32_t pullBatchSize = 32;
   int64_t pullThresholdForQueue = 1'000;          // messages held of a queue
   int64_t pullThresholdSizeForQueue = 100 << 20;  // bytes
   bool autoCommit = true;                         // Poll commits what earlier Polls returned
   int64_t autoCommitIntervalMillis = 5'000;
+  // Of subscribed queues.
+  AllocateStrategy allocateMessageQueueStrategy;  // null: averagely
+  // A queue that goes to another member waits so long until what was polled of it is settled, by
+  // the next Poll or a commit. Then it goes all the same, and the other gets these messages again.
+  int64_t handOverTimeoutMillis = 30'000;
   int64_t pollNameServerInterval = 30'000;
   int64_t heartbeatBrokerInterval = 30'000;
   TlsClientOptions tls;
@@ -87,23 +93,38 @@ class PullConsumer {
   // Of the first message stored at that time or later; MaxOffset if there is none.
   absl::StatusOr<QueueOffset> SearchOffset(const MessageQueue& queue, int64_t timestamp_ms);
 
+  // ---- Subscribed queues, read ahead in the background
+
+  // From now on this is a member of its group, and polls from its share of the topic's queues. A
+  // queue is read by one member at a time, and goes to another once what was polled of it is
+  // settled. All members of a group must subscribe to the same, and be of one kind.
+  // InvalidArgument: a broker, which is asked, refuses the expression. FailedPrecondition: queues
+  // are assigned.
+  absl::Status Subscribe(const std::string& topic, const MessageSelector& selector = "*");
+  void Unsubscribe(const std::string& topic);
+
   // ---- Assigned queues, read ahead in the background
 
   // From now on these are read, in each from the group's offset on, or from the first message if it
   // has none. Queues that were assigned before and still are go on where they are; of others what
-  // was read ahead is dropped.
+  // was read ahead is dropped. FailedPrecondition: Subscribe was called.
   absl::Status Assign(const std::vector<MessageQueue>& queues,
                       const MessageSelector& selector = "*");
+  // Of assigned or subscribed queues: those that are polled now.
   std::vector<MessageQueue> Assignment() const;
 
-  // The next messages of one of the queues, which take turns; empty if none came in that time.
+  // ---- Both
+
+  // The next messages of one of the queues, which take turns; empty if none came in that time. With
+  // autoCommit it says that what earlier ones returned is consumed.
   std::vector<ReceivedMessage> Poll(int64_t timeout_ms);
 
-  // NotFound: the queue is not assigned.
+  // NotFound: the queue is not assigned, or is not this member's.
   absl::Status Seek(const MessageQueue& queue, QueueOffset offset);
   absl::Status SeekToBegin(const MessageQueue& queue);
   absl::Status SeekToEnd(const MessageQueue& queue);
-  // What is read ahead of a paused queue is polled once it is resumed.
+  // What is read ahead of a paused queue is polled once it is resumed. A subscribed queue that went
+  // to another member and comes back is not paused any more.
   absl::Status Pause(const MessageQueue& queue);
   absl::Status Resume(const MessageQueue& queue);
 

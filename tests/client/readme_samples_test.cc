@@ -244,6 +244,21 @@ absl::Status AuditAll(const std::string& namesrv_addr, const std::atomic<bool>& 
   return absl::OkStatus();  // what was polled is committed
 }
 
+absl::Status AuditTogether(const std::string& namesrv_addr, const std::atomic<bool>& stop) {
+  client::PullConsumerOptions options;
+  options.namesrvAddr = namesrv_addr;
+  options.consumerGroup = "auditors";
+  auto consumer = client::PullConsumer::Start(options);
+  if (!consumer.ok()) return consumer.status();
+  if (absl::Status status = (*consumer)->Subscribe("orders"); !status.ok()) return status;
+  while (!stop) {
+    for (const client::ReceivedMessage& message : (*consumer)->Poll(/*timeout_ms=*/1'000)) {
+      Audit(message.body);
+    }
+  }
+  return absl::OkStatus();  // what was polled is committed
+}
+
 absl::Status ShipSome(const std::string& namesrv_addr) {
   client::SimpleConsumerOptions options;
   options.namesrvAddr = namesrv_addr;
