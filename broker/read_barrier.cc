@@ -1,14 +1,36 @@
 #include "broker/read_barrier.h"
 
+#include <algorithm>
+#include <optional>
+#include <string_view>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "base/strings.h"
 #include "store/reason.h"
 
 namespace raftmq::broker {
 namespace {
 
-constexpr char kLinearizable[] = "linearizable";
+constexpr std::string_view kLinearizable = "linearizable";
+constexpr std::string_view kMaxLag = "max-lag-ms=";
+
+// How long ago what is read may have been true, in milliseconds; none: at any time.
+absl::StatusOr<std::optional<int64_t>> ParseMaxLag(std::string_view level) {
+  if (level.empty()) return std::optional<int64_t>();
+  if (level == kLinearizable) return std::optional<int64_t>(0);
+  int64_t ms = -1;
+  if (level.starts_with(kMaxLag)) {
+    const std::string_view number = level.substr(kMaxLag.size());
+    if (absl::SimpleAtoi({number.data(), number.size()}, &ms) && ms >= 0) {
+      return std::optional<int64_t>(ms);
+    }
+  }
+  return store::Refuse(
+      store::Reason::kUnsupported,
+      StrCat("x-raftmq-read is \"", level, "\"; it must be \"", kLinearizable, "\", \"", kMaxLag,
+             "N\" with N milliseconds, 0 or more, or left out"));
+}
 
 absl::Status Stopping() {
   return store::Refuse(store::Reason::kBusy, "this member is stopping: ask another one");
@@ -23,16 +45,15 @@ ReadBarrier::ReadBarrier(Options options, Source* source, Clock* clock, TaskRunn
       alarm_(clock, timer, [this] { OnTimer(); }) {}
 
 void ReadBarrier::Await(const CallContext& context, Done done) {
-  const bool linearizable = context.read_level == kLinearizable;
-  if (!linearizable && !context.read_level.empty()) {
-    return done(store::Refuse(store::Reason::kUnsupported,
-                              StrCat("x-raftmq-read is \"", context.read_level, "\"; it must be \"",
-                                     kLinearizable, "\" or left out")));
-  }
-  if (!linearizable && source_->Applied() >= context.min_applied.value_or(LogIndex(0))) {
+  const absl::StatusOr<std::optional<int64_t>> max_lag_ms = ParseMaxLag(context.read_level);
+  if (!max_lag_ms.ok()) return done(max_lag_ms.status());
+  const int64_t now_ms = clock_->MonotonicMillis();
+  // With 0 the leader is always asked: what was acknowledged within this millisecond counts, too.
+  const bool fresh =
+      !max_lag_ms->has_value() || (**max_lag_ms > 0 && FreshSince(now_ms - **max_lag_ms));
+  if (fresh && source_->Applied() >= context.min_applied.value_or(LogIndex(0))) {
     return done(absl::OkStatus());
   }
-  const int64_t now_ms = clock_->MonotonicMillis();
   const int64_t until_ms = context.deadline_ms == kNoDeadline
                                ? now_ms + options_.default_timeout_ms
                                : context.deadline_ms - options_.answer_early_ms;
@@ -55,20 +76,33 @@ void ReadBarrier::Await(const CallContext& context, Done done) {
     }
   }
   if (!refused.ok()) return done(refused);
-  AskLeader(id, context);
+  AskLeader(id, context, now_ms);
+}
+
+bool ReadBarrier::FreshSince(int64_t ms) {
+  absl::MutexLock lock(&mutex_);
+  return fresh_as_of_ms_.has_value() && *fresh_as_of_ms_ >= ms;
+}
+
+void ReadBarrier::Proved(int64_t asked_ms) {
+  absl::MutexLock lock(&mutex_);
+  fresh_as_of_ms_ = std::max(fresh_as_of_ms_.value_or(asked_ms), asked_ms);
 }
 
 // Also for an index: what is waited for exists, and comes.
-void ReadBarrier::AskLeader(WaiterId id, const CallContext& context) {
+void ReadBarrier::AskLeader(WaiterId id, const CallContext& context, int64_t asked_ms) {
   const LogIndex least = context.min_applied.value_or(LogIndex(0));
-  source_->ReadIndex(context, [this, id, least](const absl::StatusOr<LogIndex>& index) {
+  source_->ReadIndex(context, [this, id, least, asked_ms](const absl::StatusOr<LogIndex>& index) {
     if (!index.ok()) return End(id, index.status());
     if (least > *index) {
       return End(id, store::Refuse(store::Reason::kIllegalOffset,
                                    StrCat("x-raftmq-min-applied-index is ", least,
                                           ", the log has committed entries up to ", *index)));
     }
-    source_->WhenApplied(*index, [this, id](const absl::Status& status) { End(id, status); });
+    source_->WhenApplied(*index, [this, id, asked_ms](const absl::Status& status) {
+      if (status.ok()) Proved(asked_ms);
+      End(id, status);
+    });
   });
 }
 
@@ -109,7 +143,7 @@ void ReadBarrier::OnTimer() {
                 store::Reason::kBusy,
                 StrCat("this member has not applied what the read must see before its "
                        "deadline; it has applied up to entry ",
-                       source_->Applied(), ": ask another member, or without ", "x-raftmq-read")));
+                       source_->Applied(), ": ask another member, or without x-raftmq-read")));
   }
 }
 

@@ -1,11 +1,13 @@
 // ReadBarrier: what a member reads from its own state made as fresh as the caller asks:
 //   x-raftmq-read: linearizable       sees all that was acknowledged, by whomever, before the call
+//   x-raftmq-read: max-lag-ms=N       sees all that was acknowledged N milliseconds before the call
 //   x-raftmq-min-applied-index: N     sees at least what the log has up to entry N, which an
-//   earlier
-//                                     answer named (x-raftmq-applied-index)
-// Without either a member answers at once from what it has applied, which may be behind. The former
-// takes an exchange of the leader with a majority (dledger/read_index.h); the latter nothing, if
-// this member is as far.
+//                                     earlier answer named (x-raftmq-applied-index)
+// Without any a member answers at once from what it has applied, which may be behind. The first
+// takes an exchange of the leader with a majority (dledger/read_index.h). The second does, too,
+// unless one that this member began at most N ms ago has proved it fresh: a heartbeat proves
+// nothing, for a leader that was voted out sends them, too. The last takes nothing, if this member
+// is as far.
 //
 // Thread-safe. `done` callbacks run on the apply thread, the replica's, a completion queue's, the
 // timer's, or the caller's; they must not block.
@@ -13,6 +15,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -57,7 +60,8 @@ class ReadBarrier {
   }
 
   // OK: a read of this member's state is now as fresh as `context` asks. kBusy: it was not within
-  // the caller's deadline, or too many wait. kUnsupported, kIllegalOffset: it asks for what is not.
+  // the caller's deadline, or too many wait. kUnsupported, kIllegalOffset: it asks for what cannot
+  // be.
   void Await(const CallContext& context, Done done);
 
   // Ends all waits, now and later: this member is stopping.
@@ -70,7 +74,9 @@ class ReadBarrier {
     Done done;
   };
 
-  void AskLeader(WaiterId id, const CallContext& context);
+  void AskLeader(WaiterId id, const CallContext& context, int64_t asked_ms);
+  bool FreshSince(int64_t ms);
+  void Proved(int64_t asked_ms);
   void End(WaiterId id, const absl::Status& status);
   void OnTimer();
 
@@ -82,6 +88,8 @@ class ReadBarrier {
   absl::Mutex mutex_;
   WaiterId next_id_ ABSL_GUARDED_BY(mutex_) = 1;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  // What this member has applied holds all that was acknowledged before then; none: not known.
+  std::optional<int64_t> fresh_as_of_ms_ ABSL_GUARDED_BY(mutex_);
   std::map<WaiterId, Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
   std::set<std::pair<int64_t, WaiterId>> deadlines_ ABSL_GUARDED_BY(mutex_);
 };

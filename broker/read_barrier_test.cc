@@ -109,6 +109,57 @@ TEST_F(ReadBarrierTest, AReadThatDoesNotGetFreshInTimeIsRefusedBeforeItsDeadline
   EXPECT_TRUE(later->has_value() && (*later)->ok());
 }
 
+TEST_F(ReadBarrierTest, AMemberThatWasProvedFreshWithinTheBoundAnswersWithoutTheLeader) {
+  const Answer first = Await("max-lag-ms=1000");
+  ASSERT_EQ(source_.asked.size(), 1u) << "nothing is known yet";
+  timer_.RunFor(300 * 1'000'000LL);
+  source_.asked[0](LogIndex(12));
+  EXPECT_FALSE(first->has_value());
+  const Answer meanwhile = Await("max-lag-ms=1000");
+  EXPECT_FALSE(meanwhile->has_value()) << "entry 12 is not applied yet";
+  timer_.RunFor(300 * 1'000'000LL);
+  source_.Apply(12);
+  EXPECT_TRUE(first->has_value() && (*first)->ok());
+  source_.asked.at(1)(LogIndex(12));
+  EXPECT_TRUE(meanwhile->has_value() && (*meanwhile)->ok());
+  timer_.RunFor(700 * 1'000'000LL);  // 1000 ms after the second question was asked
+  const Answer within = Await("max-lag-ms=1000");
+  EXPECT_TRUE(within->has_value() && (*within)->ok());
+  EXPECT_EQ(source_.asked.size(), 2u);
+}
+
+TEST_F(ReadBarrierTest, TheBoundCountsFromTheQuestionNotFromItsAnswer) {
+  Await("linearizable");
+  timer_.RunFor(900 * 1'000'000LL);
+  source_.asked.at(0)(LogIndex(10));
+  timer_.RunFor(101 * 1'000'000LL);
+  const Answer answer = Await("max-lag-ms=1000");
+  EXPECT_FALSE(answer->has_value()) << "what was acknowledged 1001 ms ago may be missing";
+  EXPECT_EQ(source_.asked.size(), 2u);
+}
+
+TEST_F(ReadBarrierTest, AMemberThatIsCutOffAnswersWithinTheBoundOnly) {
+  Await("max-lag-ms=1000");
+  source_.asked.at(0)(LogIndex(10));
+  timer_.RunFor(1'000 * 1'000'000LL);
+  const Answer within = Await("max-lag-ms=1000");
+  EXPECT_TRUE(within->has_value() && (*within)->ok());
+  timer_.RunFor(1'000'000);
+  const Answer beyond = Await("max-lag-ms=1000", std::nullopt, 2'000);  // nobody answers this
+  EXPECT_FALSE(beyond->has_value());
+  timer_.RunFor(1'500 * 1'000'000LL);
+  ASSERT_TRUE(beyond->has_value());
+  EXPECT_EQ(store::ReasonOf(**beyond), Reason::kBusy);
+}
+
+TEST_F(ReadBarrierTest, ABoundOfZeroIsLinearizableAndBothConditionsHold) {
+  Await("max-lag-ms=0");
+  source_.asked.at(0)(LogIndex(10));
+  EXPECT_FALSE(Await("max-lag-ms=0")->has_value()) << "though no time has passed";
+  EXPECT_FALSE(Await("max-lag-ms=1000", 11)->has_value()) << "fresh, and not as far as entry 11";
+  EXPECT_EQ(source_.asked.size(), 3u);
+}
+
 TEST_F(ReadBarrierTest, WhatTheLeaderCannotSayIsPassedOn) {
   const Answer answer = Await("linearizable");
   source_.asked.at(0)(store::Refuse(Reason::kBusy, "no leader"));
@@ -116,7 +167,9 @@ TEST_F(ReadBarrierTest, WhatTheLeaderCannotSayIsPassedOn) {
 }
 
 TEST_F(ReadBarrierTest, BadLevelsTooManyAndStoppingAreRefused) {
-  EXPECT_EQ(store::ReasonOf(**Await("fresh")), Reason::kUnsupported);
+  for (const char* level : {"fresh", "max-lag-ms=", "max-lag-ms=-1", "max-lag-ms=soon"}) {
+    EXPECT_EQ(store::ReasonOf(**Await(level)), Reason::kUnsupported) << level;
+  }
   const Answer one = Await("linearizable");
   Await("linearizable");
   const Answer third = Await("linearizable");

@@ -147,6 +147,16 @@ TEST_F(ReadsTest, AReadIsAsFreshAsAnEarlierAnswerOfAnotherMember) {
   }
 }
 
+TEST_F(ReadsTest, AReadWithABoundOnItsLagNeverGoesBackBehindWhatItsMemberHasProved) {
+  const Freshness minute{"x-raftmq-read", "max-lag-ms=60000"};
+  for (int i = 0; i < 20; ++i) {
+    const int64_t end = Send(leader_) + 1;
+    ASSERT_EQ(QueryEnd(follower_, {"x-raftmq-read", "max-lag-ms=0"}).offset, end);
+    Send(leader_);
+    ASSERT_GE(QueryEnd(follower_, minute).offset, end);
+  }
+}
+
 TEST_F(ReadsTest, ALinearizableReadGoesOnWithTheNextLeader) {
   const int64_t end = Send(leader_) + 1;
   group_.Stop(leader_);
