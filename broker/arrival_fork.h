@@ -25,15 +25,15 @@ class ArrivalFork final : public store::ArrivalListener {
         transactions_(transactions),
         dead_letters_(dead_letters) {}
 
-  void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) override {
+  void OnArrival(const std::string& topic, QueueId queue, const store::Arrival& arrival) override {
     // Messages of the broker's own topics wait themselves: nobody receives them.
     if (topic == store::kTimerTopic) {
       timers_->OnTimersApplied();
     } else if (topic == store::kHalfTopic) {
       transactions_->OnHalfMessagesApplied();
     } else {
-      waiters_->OnArrival(topic, queue, max_offset);
-      pull_waiters_->OnArrival(topic, queue, max_offset);
+      waiters_->OnArrival(topic, queue, arrival);
+      pull_waiters_->OnArrival(topic, queue, arrival);
     }
   }
   void OnEarlierFinalLease() override { dead_letters_->OnEarlierFinalLease(); }

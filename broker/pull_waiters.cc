@@ -33,7 +33,7 @@ void PullWaiters::End(WaiterId id) {
 }
 
 void PullWaiters::Wait(WaiterId id, const std::string& topic, QueueId queue, QueueOffset offset,
-                       int64_t until_ms, Woken woken) {
+                       std::vector<int64_t> tag_hashes, int64_t until_ms, Woken woken) {
   {
     absl::MutexLock lock(&mutex_);
     Waiter& waiter = waiters_.find(id)->second;
@@ -41,6 +41,7 @@ void PullWaiters::Wait(WaiterId id, const std::string& topic, QueueId queue, Que
       waiter.parked = true;
       waiter.queue = {topic, queue};
       waiter.offset = offset;
+      waiter.tag_hashes = std::move(tag_hashes);
       waiter.until_ms = until_ms;
       waiter.woken = std::move(woken);
       parked_[waiter.queue].emplace(offset, id);
@@ -48,10 +49,11 @@ void PullWaiters::Wait(WaiterId id, const std::string& topic, QueueId queue, Que
       if (deadline == deadlines_.begin()) alarm_.RingNow();
     }
   }
-  if (woken) return woken(Outcome::kOver);  // it was not parked
+  if (woken) return woken(Outcome::kOver, offset);  // it was not parked
   // What arrived before it was parked told nobody.
   const auto range = store_->Range(topic, queue);
-  if (range.ok() && range->max > offset) OnArrival(topic, queue, range->max);
+  if (!range.ok() || range->max <= offset) return;
+  OnArrival(topic, queue, {range->max, range->max, std::nullopt});
 }
 
 PullWaiters::Woken PullWaiters::Unpark(WaiterId id, Waiter* waiter) {
@@ -65,60 +67,89 @@ PullWaiters::Woken PullWaiters::Unpark(WaiterId id, Waiter* waiter) {
 
 void PullWaiters::Cancel(WaiterId id) {
   Woken woken;
+  QueueOffset offset;
   {
     absl::MutexLock lock(&mutex_);
     const auto it = waiters_.find(id);
     if (it == waiters_.end()) return;
     it->second.cancelled = true;
     if (!it->second.parked) return;
+    offset = it->second.offset;
     woken = Unpark(id, &it->second);
   }
-  woken(Outcome::kOver);
+  woken(Outcome::kOver, offset);
 }
 
 void PullWaiters::Close() {
-  std::vector<Woken> over;
+  std::vector<std::pair<Woken, QueueOffset>> over;
   {
     absl::MutexLock lock(&mutex_);
     closed_ = true;
     while (!deadlines_.empty()) {
       const WaiterId id = deadlines_.begin()->second;
-      over.push_back(Unpark(id, &waiters_.find(id)->second));
+      Waiter& waiter = waiters_.find(id)->second;
+      over.emplace_back(Unpark(id, &waiter), waiter.offset);
     }
   }
-  for (Woken& woken : over) woken(Outcome::kOver);
+  for (auto& [woken, offset] : over) woken(Outcome::kOver, offset);
 }
 
-void PullWaiters::OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) {
-  std::vector<Woken> arrived;
+// Whether the new messages are the next that the waiter has not seen, and have none of its tags.
+bool PullWaiters::Unwanted(const Waiter& waiter, const store::Arrival& arrival) {
+  if (!arrival.tags.has_value() || waiter.tag_hashes.empty()) return false;
+  // A gap: something arrived before it was parked, which nobody told it of.
+  if (waiter.offset < arrival.first) return false;
+  return std::find_first_of(arrival.tags->begin(), arrival.tags->end(), waiter.tag_hashes.begin(),
+                            waiter.tag_hashes.end()) == arrival.tags->end();
+}
+
+void PullWaiters::OnArrival(const std::string& topic, QueueId queue,
+                            const store::Arrival& arrival) {
+  std::vector<std::pair<Woken, QueueOffset>> arrived;
   {
     absl::MutexLock lock(&mutex_);
     const auto it = parked_.find({topic, queue});
     if (it == parked_.end()) return;
-    std::vector<WaiterId> ids;
+    std::vector<WaiterId> reached;
     for (const auto& [offset, id] : it->second) {
-      if (offset >= max_offset) break;
-      ids.push_back(id);
+      if (offset >= arrival.max) break;
+      reached.push_back(id);
     }
-    for (const WaiterId id : ids) arrived.push_back(Unpark(id, &waiters_.find(id)->second));
+    // Those that stay first: the queue's set goes with its last waiter.
+    std::vector<WaiterId> woken;
+    for (const WaiterId id : reached) {
+      Waiter& waiter = waiters_.find(id)->second;
+      if (!Unwanted(waiter, arrival)) {
+        woken.push_back(id);
+        continue;
+      }
+      it->second.erase({waiter.offset, id});
+      waiter.offset = arrival.max;
+      it->second.emplace(waiter.offset, id);
+    }
+    for (const WaiterId id : woken) {
+      Waiter& waiter = waiters_.find(id)->second;
+      arrived.emplace_back(Unpark(id, &waiter), waiter.offset);
+    }
   }
-  for (Woken& woken : arrived) woken(Outcome::kLookAgain);
+  for (auto& [woken, offset] : arrived) woken(Outcome::kLookAgain, offset);
 }
 
 void PullWaiters::OnTimer() {
-  std::vector<Woken> over;
+  std::vector<std::pair<Woken, QueueOffset>> over;
   {
     absl::MutexLock lock(&mutex_);
     const int64_t now_ms = clock_->MonotonicMillis();
     while (!deadlines_.empty() && deadlines_.begin()->first <= now_ms) {
       const WaiterId id = deadlines_.begin()->second;
-      over.push_back(Unpark(id, &waiters_.find(id)->second));
+      Waiter& waiter = waiters_.find(id)->second;
+      over.emplace_back(Unpark(id, &waiter), waiter.offset);
     }
     if (!deadlines_.empty()) {
       alarm_.RingAfter((deadlines_.begin()->first - now_ms) * 1'000'000);
     }
   }
-  for (Woken& woken : over) woken(Outcome::kOver);
+  for (auto& [woken, offset] : over) woken(Outcome::kOver, offset);
 }
 
 size_t PullWaiters::parked() const {

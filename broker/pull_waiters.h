@@ -1,6 +1,7 @@
 // PullWaiters: long polling of pulls. A pull that finds nothing from its offset on is parked until
-// a message arrives in that queue or its time is up (RocketMQ: PullRequestHoldService). Nothing
-// polls.
+// a message arrives in that queue whose tag it may want, or its time is up (RocketMQ:
+// PullRequestHoldService). Nothing polls. Messages of other tags do not wake it: its offset moves
+// behind them.
 //
 // It needs no leader: it waits where the pull is served, for what this member applies. Thread-safe.
 // `woken` callbacks run on the apply thread, the timer's, or the caller's; they must not block.
@@ -31,10 +32,11 @@ class PullWaiters final : public store::ArrivalListener {
     size_t max_waiting = 20'000;
   };
   enum class Outcome {
-    kLookAgain,  // there is a message at the offset
+    kLookAgain,  // there is a message at the offset or behind it
     kOver,       // the time is up, the client gone, or this member is stopping
   };
-  using Woken = absl::AnyInvocable<void(Outcome)>;
+  // `offset`: where to look next; what lies before it is not wanted.
+  using Woken = absl::AnyInvocable<void(Outcome, QueueOffset offset)>;
   using WaiterId = uint64_t;
 
   // All outlive it, and nothing calls it any more when it is destroyed.
@@ -44,10 +46,11 @@ class PullWaiters final : public store::ArrivalListener {
   absl::StatusOr<WaiterId> Begin();
   void End(WaiterId id);
 
-  // `woken` is called exactly once: at once if the queue goes beyond `offset` already.
+  // `woken` is called exactly once: at once if the queue goes beyond `offset` already. `tag_hashes`
+  // as of PassingTagHashes.
   // REQUIRES: `id` does not wait now.
   void Wait(WaiterId id, const std::string& topic, QueueId queue, QueueOffset offset,
-            int64_t until_ms, Woken woken);
+            std::vector<int64_t> tag_hashes, int64_t until_ms, Woken woken);
 
   // The client is gone: the wait ends, and so does every later one. Does nothing after End.
   void Cancel(WaiterId id);
@@ -55,7 +58,7 @@ class PullWaiters final : public store::ArrivalListener {
   // Ends all waits, now and later: this member is stopping.
   void Close();
 
-  void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) override;
+  void OnArrival(const std::string& topic, QueueId queue, const store::Arrival& arrival) override;
 
   size_t parked() const;
 
@@ -66,10 +69,12 @@ class PullWaiters final : public store::ArrivalListener {
     bool parked = false;
     Queue queue;
     QueueOffset offset;
+    std::vector<int64_t> tag_hashes;
     int64_t until_ms = 0;
     Woken woken;
   };
 
+  static bool Unwanted(const Waiter& waiter, const store::Arrival& arrival);
   Woken Unpark(WaiterId id, Waiter* waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnTimer();
 

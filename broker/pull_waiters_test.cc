@@ -21,14 +21,26 @@ class PullWaitersTest : public testing::Test {
     ParkAgain(id, queue, offset, for_ms);
     return id;
   }
-  void ParkAgain(PullWaiters::WaiterId id, int queue, int64_t offset, int64_t for_ms) {
-    waiters_.Wait(id, "orders", QueueId(queue), QueueOffset(offset),
-                  clock_.MonotonicMillis() + for_ms,
-                  [this, id](Outcome outcome) { woken_.emplace_back(id, outcome); });
+  void ParkAgain(PullWaiters::WaiterId id, int queue, int64_t offset, int64_t for_ms,
+                 std::vector<int64_t> tag_hashes = {}) {
+    waiters_.Wait(id, "orders", QueueId(queue), QueueOffset(offset), std::move(tag_hashes),
+                  clock_.MonotonicMillis() + for_ms, [this, id](Outcome outcome, QueueOffset next) {
+                    woken_.emplace_back(id, outcome);
+                    next_ = next;
+                  });
     timer_.RunFor(0);
   }
+  PullWaiters::WaiterId ParkFor(std::vector<int64_t> tag_hashes, int64_t offset) {
+    const PullWaiters::WaiterId id = *waiters_.Begin();
+    ParkAgain(id, 0, offset, 1'000, std::move(tag_hashes));
+    return id;
+  }
   void Arrive(int queue, int64_t max) {
-    waiters_.OnArrival("orders", QueueId(queue), QueueOffset(max));
+    waiters_.OnArrival("orders", QueueId(queue), {QueueOffset(max), QueueOffset(max), {}});
+  }
+  // New messages with these tags.
+  void Arrive(int64_t first, int64_t max, std::vector<int64_t> tags) {
+    waiters_.OnArrival("orders", QueueId(0), {QueueOffset(first), QueueOffset(max), tags});
   }
 
   FakeClock clock_;
@@ -36,6 +48,7 @@ class PullWaitersTest : public testing::Test {
   FakeStore store_;
   PullWaiters waiters_{PullWaiters::Options{.max_waiting = 3}, &store_, &clock_, &timer_};
   std::vector<std::pair<PullWaiters::WaiterId, Outcome>> woken_;
+  QueueOffset next_;  // of the latest
 };
 
 TEST_F(PullWaitersTest, AnArrivalWakesThoseWhoseOffsetItReachesAndNoOthers) {
@@ -47,6 +60,33 @@ TEST_F(PullWaitersTest, AnArrivalWakesThoseWhoseOffsetItReachesAndNoOthers) {
   Arrive(0, 6);
   EXPECT_THAT(woken_, ElementsAre(std::pair(at_five, Outcome::kLookAgain)));
   EXPECT_EQ(waiters_.parked(), 2);
+}
+
+TEST_F(PullWaitersTest, MessagesOfOtherTagsDoNotWakeItAndLieBehindItThen) {
+  const auto id = ParkFor({7, 8}, 5);
+  const auto all = ParkFor({}, 5);
+  Arrive(5, 9, {1, 2});
+  EXPECT_THAT(woken_, ElementsAre(std::pair(all, Outcome::kLookAgain)));
+  EXPECT_EQ(next_, QueueOffset(5));
+  Arrive(9, 10, {1});
+  Arrive(10, 12, {1, 8});
+  EXPECT_EQ(woken_.back(), std::pair(id, Outcome::kLookAgain));
+  EXPECT_EQ(next_, QueueOffset(10)) << "nothing before that is wanted";
+}
+
+TEST_F(PullWaitersTest, WhenItsTimeIsUpItKnowsWhatItNeedNotLookAt) {
+  const auto id = ParkFor({7}, 5);
+  Arrive(5, 400, {1});
+  timer_.RunFor(1'000'000'000);
+  EXPECT_THAT(woken_, ElementsAre(std::pair(id, Outcome::kOver)));
+  EXPECT_EQ(next_, QueueOffset(400));
+}
+
+TEST_F(PullWaitersTest, AfterMessagesThatItWasNotToldOfItLooksWhateverTheTags) {
+  const auto id = ParkFor({7}, 5);
+  Arrive(6, 7, {1});  // 5 arrived before it was parked
+  EXPECT_THAT(woken_, ElementsAre(std::pair(id, Outcome::kLookAgain)));
+  EXPECT_EQ(next_, QueueOffset(5));
 }
 
 TEST_F(PullWaitersTest, WhatArrivedBeforeItWasParkedIsSeen) {

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "glog/logging.h"
+#include "store/message_filter.h"
 #include "store/names.h"
 #include "store/sql_filter.h"
 
@@ -34,6 +35,7 @@ void ReceiveWaiters::Receive(WaiterId id, store::ReceiveRequest request, int64_t
   waiter->id = id;
   waiter->key = Key{request.group, request.queue, request.filter.tags,
                     request.filter.sql == nullptr ? "" : request.filter.sql->text()};
+  waiter->tag_hashes = store::PassingTagHashes(request.filter);
   waiter->topic = request.lite ? LitePlace(request.topic, request.client_id) : request.topic;
   waiter->request = std::move(request);
   waiter->until_ms = until_ms;
@@ -143,45 +145,54 @@ ReceiveWaiters::WaiterPtr ReceiveWaiters::TakeFirst(Topic* topic, Line* line) {
   return waiter;
 }
 
-std::vector<ReceiveWaiters::WaiterPtr> ReceiveWaiters::TakeFirsts(Topic* topic,
-                                                                  const std::string* group,
-                                                                  const QueueId* queue) {
+bool ReceiveWaiters::IsFor(const Call& call, const Key& key, const Waiter& first) {
+  if (call.group != nullptr && key.group != *call.group) return false;
+  if (call.queue != nullptr && key.queue.has_value() && *key.queue != *call.queue) return false;
+  if (call.tags == nullptr || first.tag_hashes.empty()) return true;
+  return std::find_first_of(call.tags->begin(), call.tags->end(), first.tag_hashes.begin(),
+                            first.tag_hashes.end()) != call.tags->end();
+}
+
+std::vector<ReceiveWaiters::WaiterPtr> ReceiveWaiters::TakeFirsts(Topic* topic, const Call& call) {
   std::vector<WaiterPtr> taken;
   for (auto it = topic->lines.begin(); it != topic->lines.end();) {
     const auto line = it++;
-    const Key& key = line->first;
-    if (group != nullptr && key.group != *group) continue;
-    if (queue != nullptr && key.queue.has_value() && *key.queue != *queue) continue;
+    if (!IsFor(call, line->first, *line->second.front())) continue;
     if (WaiterPtr waiter = TakeFirst(topic, &line->second)) taken.push_back(std::move(waiter));
   }
   return taken;
 }
 
-void ReceiveWaiters::OnArrival(const std::string& topic, QueueId queue, QueueOffset) {
-  if (!store::IsLiteTopic(topic)) return WakeAll(topic, nullptr, &queue);
+void ReceiveWaiters::OnArrival(const std::string& topic, QueueId queue,
+                               const store::Arrival& arrival) {
+  if (!store::IsLiteTopic(topic)) {
+    Call call;
+    call.queue = &queue;
+    if (arrival.tags.has_value()) call.tags = &*arrival.tags;
+    return WakeAll(topic, call);
+  }
   if (lite_topics_ == nullptr || waiting() == 0) return;
   const std::string parent(store::ParentOfLite(topic));
   for (const std::string& client_id : lite_topics_->SubscribersOf(topic, "")) {
-    WakeAll(LitePlace(parent, client_id), nullptr, nullptr);
+    WakeAll(LitePlace(parent, client_id), {});
   }
 }
 
-void ReceiveWaiters::WakeAll(const std::string& place, const std::string* group,
-                             const QueueId* queue) {
+void ReceiveWaiters::WakeAll(const std::string& place, const Call& call) {
   std::vector<WaiterPtr> woken;
   {
     absl::MutexLock lock(&mutex_);
     const auto it = topics_.find(place);
     if (it == topics_.end()) return;
     ++it->second->events;
-    woken = TakeFirsts(it->second.get(), group, queue);
+    woken = TakeFirsts(it->second.get(), call);
   }
   for (WaiterPtr& waiter : woken) Ask(std::move(waiter));
 }
 
 void ReceiveWaiters::OnSubscribed(const std::string& group, const std::string& topic,
                                   const std::string& client_id) {
-  WakeAll(LitePlace(topic, client_id), &group, nullptr);
+  WakeAll(LitePlace(topic, client_id), {.group = &group});
 }
 
 void ReceiveWaiters::OnReleased(const std::string& group, const std::string& topic,
@@ -195,7 +206,7 @@ void ReceiveWaiters::OnReleased(const std::string& group, const std::string& top
 }
 
 void ReceiveWaiters::Release(const std::string& group, const std::string& place, int64_t delay_ms) {
-  if (delay_ms <= 0) return WakeAll(place, &group, nullptr);
+  if (delay_ms <= 0) return WakeAll(place, {.group = &group});
   absl::MutexLock lock(&mutex_);
   if (!topics_.contains(place)) return;
   WakeAt(place, group, clock_->MonotonicMillis() + delay_ms);
@@ -276,7 +287,7 @@ void ReceiveWaiters::OnTimer(uint64_t generation) {
     ArmTimer();
   }
   for (const WaiterPtr& waiter : ended) waiter->done(store::ReceiveResult());
-  for (const auto& [place, group] : released) WakeAll(place, &group, nullptr);
+  for (const auto& [place, group] : released) WakeAll(place, {.group = &group});
 }
 
 size_t ReceiveWaiters::waiting() const {

@@ -3,8 +3,8 @@
 // Nothing polls.
 //
 // Waiters of one group that want the same (queue, filter) stand in one line: an arrival wakes the
-// first of each line, and one that was given messages wakes the next, so that one message does not
-// wake a thousand consumers.
+// first of each line whose tags it may have, and one that was given messages wakes the next, so
+// that one message does not wake a thousand consumers.
 //
 // A receive from lite topics waits for those that its client has subscribed to: whom an arrival is
 // for is asked of the store. What one client waits for is a topic of its own here.
@@ -71,7 +71,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
   void OnSubscribed(const std::string& group, const std::string& topic,
                     const std::string& client_id);
 
-  void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) override;
+  void OnArrival(const std::string& topic, QueueId queue, const store::Arrival& arrival) override;
 
   size_t waiting() const;
 
@@ -89,6 +89,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
     store::ReceiveRequest request;
     std::string topic;  // where it waits, in topics_
     Key key;
+    std::vector<int64_t> tag_hashes;  // as of PassingTagHashes
     int64_t until_ms = 0;
     Done done;
     uint64_t seen_events = 0;  // the topic's count when the store was last asked
@@ -106,7 +107,14 @@ class ReceiveWaiters final : public store::ArrivalListener {
 
   // Where a receive from lite topics waits.
   static std::string LitePlace(const std::string& topic, const std::string& client_id);
-  void WakeAll(const std::string& place, const std::string* group, const QueueId* queue);
+  // Whom to wake; what is not set does not matter.
+  struct Call {
+    const std::string* group = nullptr;
+    const QueueId* queue = nullptr;
+    const std::vector<int64_t>* tags = nullptr;  // hashes of what arrived
+  };
+  static bool IsFor(const Call& call, const Key& key, const Waiter& first);
+  void WakeAll(const std::string& place, const Call& call);
   void Release(const std::string& group, const std::string& place, int64_t delay_ms);
   absl::Status Admit(const WaiterPtr& waiter);
   void Ask(WaiterPtr waiter);
@@ -121,7 +129,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
   void Forget(const WaiterPtr& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the first of the line, to be asked; null if none.
   WaiterPtr TakeFirst(Topic* topic, Line* line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<WaiterPtr> TakeFirsts(Topic* topic, const std::string* group, const QueueId* queue)
+  std::vector<WaiterPtr> TakeFirsts(Topic* topic, const Call& call)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeAt(const std::string& topic, const std::string& group, int64_t at_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -9,10 +9,14 @@
 #include "base/testing/manual_task_runner.h"
 #include "broker/testing/fake_lite_topics.h"
 #include "broker/testing/fake_store.h"
+#include "store/java_string_hash.h"
 #include "store/names.h"
 
 namespace raftmq::broker {
 namespace {
+
+// One message, of which nothing more is told.
+const store::Arrival kOne{QueueOffset(0), QueueOffset(1), std::nullopt};
 
 class ReceiveWaitersTest : public testing::Test {
  protected:
@@ -32,8 +36,10 @@ class ReceiveWaitersTest : public testing::Test {
   }
 
   void StartAs(ReceiveWaiters::WaiterId id, const std::string& group, int64_t poll_ms,
-               std::optional<QueueId> queue, std::shared_ptr<Outcome> outcome) {
+               std::optional<QueueId> queue, std::shared_ptr<Outcome> outcome,
+               std::vector<std::string> tags = {}) {
     store::ReceiveRequest request;
+    request.filter.tags = std::move(tags);
     request.group = group;
     request.topic = "orders";
     request.queue = queue;
@@ -46,7 +52,13 @@ class ReceiveWaitersTest : public testing::Test {
                      });
   }
 
-  void Arrive(int queue = 0) { waiters_.OnArrival("orders", QueueId(queue), QueueOffset(1)); }
+  void Arrive(int queue = 0) { waiters_.OnArrival("orders", QueueId(queue), kOne); }
+  void ArriveWith(std::vector<std::string> tags) {
+    store::Arrival arrival = kOne;
+    arrival.tags.emplace();
+    for (const std::string& tag : tags) arrival.tags->push_back(store::TagHash(tag));
+    waiters_.OnArrival("orders", QueueId(0), arrival);
+  }
   void RunForMillis(int64_t ms) { timer_.RunFor(ms * 1'000'000); }
 
   FakeClock clock_;
@@ -55,6 +67,24 @@ class ReceiveWaitersTest : public testing::Test {
   ReceiveWaiters waiters_{ReceiveWaiters::Options{.max_waiting = 3}, &store_, &clock_, &timer_};
   ReceiveWaiters::WaiterId last_id_ = 0;
 };
+
+TEST_F(ReceiveWaitersTest, MessagesOfOtherTagsWakeNobodyWhoDoesNotWantThem) {
+  const auto nothing_there = [&] {
+    while (!store_.receives.empty()) store_.AnswerEmpty();
+  };
+  StartAs(waiters_.NewId(), "g", 1'000, std::nullopt, std::make_shared<Outcome>(), {"A", "B"});
+  Start("h", 1'000);
+  nothing_there();
+  ArriveWith({"C", "D"});
+  ASSERT_EQ(store_.receives.size(), 1) << "only for who wants all";
+  EXPECT_EQ(store_.receives[0].request.group, "h");
+  nothing_there();
+  ArriveWith({"C", "B"});
+  EXPECT_EQ(store_.receives.size(), 2);
+  nothing_there();
+  Arrive();
+  EXPECT_EQ(store_.receives.size(), 2) << "it may have any tag";
+}
 
 TEST_F(ReceiveWaitersTest, WhatIsThereIsAnsweredAtOnce) {
   auto outcome = Start("g", 1'000);
@@ -246,10 +276,10 @@ TEST_F(LiteWaitersTest, AnArrivalWakesThoseThatSubscribed) {
   lite_topics_.subscribers[a_] = {"c2"};
   Start("c1");
   Start("c2");
-  waiters_.OnArrival(store::LiteTopicName("sessions", "b"), QueueId(0), QueueOffset(1));
-  waiters_.OnArrival("sessions", QueueId(0), QueueOffset(1));
+  waiters_.OnArrival(store::LiteTopicName("sessions", "b"), QueueId(0), kOne);
+  waiters_.OnArrival("sessions", QueueId(0), kOne);
   EXPECT_TRUE(store_.receives.empty());
-  waiters_.OnArrival(a_, QueueId(0), QueueOffset(1));
+  waiters_.OnArrival(a_, QueueId(0), kOne);
   ASSERT_EQ(store_.receives.size(), 1u);
   EXPECT_EQ(store_.receives[0].request.client_id, "c2");
 }

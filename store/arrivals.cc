@@ -1,17 +1,33 @@
 #include "store/arrivals.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace raftmq::store {
 
-void ArrivalNotes::Add(std::string_view topic, QueueId queue) {
+ArrivalNotes::Note& ArrivalNotes::NoteOf(std::string_view topic, QueueId queue) {
+  auto of_topic = notes_.find(topic);
+  if (of_topic == notes_.end()) of_topic = notes_.try_emplace(std::string(topic)).first;
+  return of_topic->second[queue];
+}
+
+void ArrivalNotes::AddMessage(std::string_view topic, QueueId queue, QueueOffset offset,
+                              int64_t tag_hash) {
   if (listener_ == nullptr) return;
-  auto note = notes_.find(topic);
-  if (note == notes_.end()) note = notes_.try_emplace(std::string(topic)).first;
-  std::vector<QueueId>& queues = note->second;
-  // Batches go to one queue; Tell removes the repetitions that slip through.
-  if (!queues.empty() && queues.back() == queue) return;
-  queues.push_back(queue);
+  Note& note = NoteOf(topic, queue);
+  if (!note.first.has_value()) note.first = offset;
+  if (note.any || std::find(note.tags.begin(), note.tags.end(), tag_hash) != note.tags.end()) {
+    return;
+  }
+  if (note.tags.size() == kMaxTags) {
+    note.any = true;
+  } else {
+    note.tags.push_back(tag_hash);
+  }
+}
+
+void ArrivalNotes::AddOlder(std::string_view topic, QueueId queue) {
+  if (listener_ != nullptr) NoteOf(topic, queue).any = true;
 }
 
 void ArrivalNotes::SetEarliestFinalEnd(std::optional<int64_t> end_ms) {
@@ -27,17 +43,18 @@ void ArrivalNotes::Tell(const AppliedState& applied) {
     listener_->OnEarlierFinalLease();
   }
   if (notes_.empty()) return;
-  for (auto& [topic, queues] : notes_) {
-    std::sort(queues.begin(), queues.end());
-    queues.erase(std::unique(queues.begin(), queues.end()), queues.end());
-    std::vector<QueueOffset> ends(queues.size());
+  for (auto& [topic, notes] : notes_) {
+    std::vector<std::pair<QueueId, Arrival>> arrivals;
+    arrivals.reserve(notes.size());
     applied.Read([&](const BrokerState& state) {
-      for (size_t i = 0; i < queues.size(); ++i) {
-        const auto queue = state.FindQueue(topic, queues[i]);
-        if (queue.has_value()) ends[i] = queue->max;
+      for (auto& [id, note] : notes) {
+        Arrival& arrival = arrivals.emplace_back(id, Arrival()).second;
+        if (const auto queue = state.FindQueue(topic, id)) arrival.max = queue->max;
+        arrival.first = note.first.value_or(arrival.max);
+        if (!note.any) arrival.tags = std::move(note.tags);
       }
     });
-    for (size_t i = 0; i < queues.size(); ++i) listener_->OnArrival(topic, queues[i], ends[i]);
+    for (const auto& [id, arrival] : arrivals) listener_->OnArrival(topic, id, arrival);
   }
   notes_.clear();
 }

@@ -396,7 +396,7 @@ TEST_F(DeadLetters, ReceiversAreNotAskedToComeBackForThem) {
 // Tells the order in which the last attempts end.
 class FinalListener final : public ArrivalListener {
  public:
-  void OnArrival(const std::string&, QueueId, QueueOffset) override {}
+  void OnArrival(const std::string&, QueueId, const Arrival&) override {}
   void OnEarlierFinalLease() override { ++told; }
   int told = 0;
 };

@@ -148,7 +148,9 @@ absl::Status Dispatcher::ApplyRecords(const CommittedEntry& entry) {
   }
   sends_->Apply(records_, entry.index);
   if (entry.index <= state_index_) return absl::OkStatus();
-  for (const RecordHeaderView& record : records_) arrivals_.Add(record.topic, record.queue_id);
+  for (const RecordHeaderView& record : records_) {
+    arrivals_.AddMessage(record.topic, record.queue_id, record.queue_offset, TagHash(record.tags));
+  }
   return applied_->Write([&](BrokerState& state) {
     for (const RecordHeaderView& record : records_) {
       RAFTMQ_RETURN_IF_ERROR(state.ApplyRecord(record.topic, record.queue_id, record.queue_offset,
@@ -192,12 +194,14 @@ absl::Status Dispatcher::ApplyCommand(const Command& command, LogIndex index) {
       const Lease* lease =
           state.FindLease(change->group, change->topic, change->queue, change->offset);
       if (lease != nullptr && change->lease_until_ms < lease->until_ms) {
-        arrivals_.Add(change->topic, change->queue);
+        arrivals_.AddOlder(change->topic, change->queue);
       }
     }
-    if (offset != nullptr) arrivals_.Add(offset->topic, offset->queue);
+    if (offset != nullptr) arrivals_.AddOlder(offset->topic, offset->queue);
     if (move != nullptr) {
-      for (const MoveOffsets::Item& item : move->items) arrivals_.Add(move->topic, item.queue);
+      for (const MoveOffsets::Item& item : move->items) {
+        arrivals_.AddOlder(move->topic, item.queue);
+      }
     }
     counters_->CountCommand(command, state);
     return state.Apply(command, index);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/java_string_hash.h"
 #include "store/sql_filter.h"
 
 namespace raftmq::store {
@@ -11,6 +12,13 @@ bool PassesFilter(const MessageFilter& filter, const PropertiesView& properties)
   if (filter.tags.empty()) return true;
   return std::find(filter.tags.begin(), filter.tags.end(), properties.Get(property::kTags)) !=
          filter.tags.end();
+}
+
+std::vector<int64_t> PassingTagHashes(const MessageFilter& filter) {
+  std::vector<int64_t> hashes;
+  if (filter.sql != nullptr) return hashes;
+  for (const std::string& tag : filter.tags) hashes.push_back(TagHash(tag));
+  return hashes;
 }
 
 }  // namespace raftmq::store

@@ -25,13 +25,22 @@
 
 namespace raftmq::store {
 
+// What became readable of a queue with one batch of entries.
+struct Arrival {
+  QueueOffset first;  // of the first new message; `max` if there is none
+  QueueOffset max;    // one past the queue's last message
+  // TagHash of each new message's tag, each once. None: not known, since there are many, or since
+  // older messages became readable too.
+  std::optional<std::vector<int64_t>> tags;
+};
+
 // Told of what was applied and that somebody may wait for. Called on the apply thread after a batch
 // is applied; must not block.
 class ArrivalListener {
  public:
   virtual ~ArrivalListener() = default;
   // Messages became readable.
-  virtual void OnArrival(const std::string& topic, QueueId queue, QueueOffset max_offset) = 0;
+  virtual void OnArrival(const std::string& topic, QueueId queue, const Arrival& arrival) = 0;
   // A lease that is its message's last attempt ends earlier than any did before
   // (dead_letter_queues.h).
   virtual void OnEarlierFinalLease() {}

@@ -4,6 +4,7 @@
 #include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "store/java_string_hash.h"
 #include "store/message_record.h"
 #include "store/sql_filter.h"
 #include "store/testing/store_harness.h"
@@ -13,6 +14,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Optional;
 using testing::UnorderedElementsAre;
 
 ReceiveRequest RequestOf(const std::string& group, const std::string& topic, int max = 32) {
@@ -565,19 +567,21 @@ TEST_F(ReceiveInOrder, ARedeliveryStopsBeforeOneThatIsStillLeased) {
 
 // ---- Arrivals
 
-struct Arrival {
+struct Told {
   std::string topic;
   int queue;
   int64_t max;
-  bool operator==(const Arrival&) const = default;
+  bool operator==(const Told&) const = default;
 };
 
 class Arrivals : public ArrivalListener {
  public:
-  void OnArrival(const std::string& topic, QueueId queue, QueueOffset max) override {
-    seen.push_back({topic, queue.value(), max.value()});
+  void OnArrival(const std::string& topic, QueueId queue, const Arrival& arrival) override {
+    seen.push_back({topic, queue.value(), arrival.max.value()});
+    last = arrival;
   }
-  std::vector<Arrival> seen;
+  std::vector<Told> seen;
+  Arrival last;
 };
 
 TEST(Arrival, IsToldOncePerQueueAndBatch) {
@@ -593,7 +597,7 @@ TEST(Arrival, IsToldOncePerQueueAndBatch) {
     member.store().Send({MessageOf("T", "x")}, dledger::AckLevel::kMajorityDisk, [](auto) {});
   }
   member.Settle();
-  EXPECT_THAT(arrivals.seen, ElementsAre(Arrival{"T", 0, 3}, Arrival{"T", 1, 3}));
+  EXPECT_THAT(arrivals.seen, ElementsAre(Told{"T", 0, 3}, Told{"T", 1, 3}));
   arrivals.seen.clear();
   member.ReceiveBodies("G", "T", 1);
   EXPECT_THAT(arrivals.seen, IsEmpty());
@@ -603,7 +607,38 @@ TEST(Arrival, IsToldOncePerQueueAndBatch) {
   ASSERT_TRUE(member.ChangeInvisible("G", "T", held.receipt_handle, 90'000).ok());
   EXPECT_THAT(arrivals.seen, IsEmpty()) << "a longer lease makes nothing readable";
   ASSERT_TRUE(member.ChangeInvisible("G", "T", held.receipt_handle, 0).ok());
-  EXPECT_THAT(arrivals.seen, ElementsAre(Arrival{"T", held.queue.value(), 3}));
+  EXPECT_THAT(arrivals.seen, ElementsAre(Told{"T", held.queue.value(), 3}));
+  EXPECT_FALSE(arrivals.last.tags.has_value()) << "an older message, whatever its tag";
+  member.Kill();
+}
+
+TEST(Arrival, TellsTheTagsOfWhatIsNew) {
+  FakeLog log;
+  StoreHarness member(&log, "arrival_test", {});
+  member.Start();
+  Arrivals arrivals;
+  member.store().SetArrivalListener(&arrivals);
+  member.MakeTopic("T", 1);
+  const auto send = [&](const std::vector<std::string>& tags) {
+    member.ledger().set_synchronous(false);
+    for (const std::string& tag : tags) {
+      NewMessage message = MessageOf("T", "x");
+      message.tag = tag;
+      member.store().Send({message}, dledger::AckLevel::kMajorityDisk, [](auto) {});
+    }
+    member.Settle();
+  };
+  send({"A", "", "B", "A"});
+  EXPECT_EQ(arrivals.last.first, QueueOffset(0));
+  EXPECT_THAT(arrivals.last.tags, Optional(ElementsAre(TagHash("A"), 0, TagHash("B"))));
+  send({"C"});
+  EXPECT_EQ(arrivals.last.first, QueueOffset(4));
+  EXPECT_EQ(arrivals.last.max, QueueOffset(5));
+  EXPECT_THAT(arrivals.last.tags, Optional(ElementsAre(TagHash("C"))));
+  std::vector<std::string> many;
+  for (int i = 0; i < 20; ++i) many.push_back(StrCat("tag-", i));
+  send(many);
+  EXPECT_FALSE(arrivals.last.tags.has_value()) << "too many to tell apart";
   member.Kill();
 }
 

@@ -98,7 +98,9 @@ void MessagingHandlers::ParkPull(const std::shared_ptr<OpenPull>& pull) {
   }
   const v2::MessageQueue& queue = pull->call->request().message_queue();
   deps_.pull_waiters->Wait(*pull->waiter, queue.topic().name(), QueueId(queue.id()), pull->offset,
-                           pull->until_ms, [this, pull](PullWaiters::Outcome outcome) {
+                           store::PassingTagHashes(pull->filter), pull->until_ms,
+                           [this, pull](PullWaiters::Outcome outcome, QueueOffset offset) {
+                             pull->offset = offset;
                              if (outcome == PullWaiters::Outcome::kOver) {
                                return FinishPull(*pull, std::vector<v2::PullMessageResponse>());
                              }

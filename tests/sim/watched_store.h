@@ -118,7 +118,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     store_->EndLeadership();
     SetLeading(false);
   }
-  void OnArrival(const std::string& topic, QueueId, QueueOffset) override {
+  void OnArrival(const std::string& topic, QueueId, const store::Arrival&) override {
     if (topic == store::kTimerTopic) timers_.OnTimersApplied();
     if (topic == store::kHalfTopic) transactions_.OnHalfMessagesApplied();
   }

@@ -13,7 +13,7 @@ const scenarios = [];
 const scenario = (name, run) => scenarios.push([name, run]);
 
 // What a killed consumer held comes again, to `other(topic, group, bodies)`, which returns the delivery
-// attempts by body; what nobody held comes at once.
+// attempts by body; what nobody held comes once too.
 async function takenOver(t, kind, other) {
   const topic = await s.createTopic('takeover');
   const group = s.unique('group');
@@ -25,7 +25,8 @@ async function takenOver(t, kind, other) {
   const { bodies: late } = await s.sendMany(producer, topic, 5, 'late');
   const attempts = await other(topic, group, held.concat(late));
   assert.deepEqual(held.map(body => attempts.get(body)), held.map(() => [2]));
-  assert.deepEqual(late.map(body => attempts.get(body)), late.map(() => [1]));
+  // Mostly their first; their second if a receive of the killed one still stood in line for them.
+  assert.deepEqual(late.map(body => attempts.get(body).length), late.map(() => 1));
   t.diagnostic(`after ${Math.round((Date.now() - began) / 1000)} s`);
 }
 
