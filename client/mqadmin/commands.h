@@ -51,7 +51,9 @@ void AddStatsCommands(CLI::App* app, CommandLine* line);  // brokerConsumeStats,
 void AddScanCommands(CLI::App* app, CommandLine* line);   // printMsg, consumeMessage, queryCq
 void AddMessageCommands(CLI::App* app, CommandLine* line);      // queryMsgByKey, …
 void AddPipelineCommands(CLI::App* app, CommandLine* line);     // sendMessage, produce, consume
-void AddDeadLetterCommands(CLI::App* app, CommandLine* line);   // redriveDeadLetters
+void AddDeadLetterCommands(CLI::App* app, CommandLine* line);   // redriveDeadLetters, …
+void AddMetadataCommands(CLI::App* app, CommandLine* line);     // exportMetadata
+void AddMonitorCommands(CLI::App* app, CommandLine* line);      // startMonitoring
 void AddTransactionCommands(CLI::App* app, CommandLine* line);  // transactionList, …
 void AddLogCommands(CLI::App* app, CommandLine* line);          // dumpLog
 

@@ -6,6 +6,7 @@
 #include "client/endpoint.h"
 #include "client/mqadmin/commands.h"
 #include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/rocketmq_flags.h"
 
 namespace raftmq::mqadmin {
 namespace {
@@ -227,14 +228,15 @@ void AddConnectionCommands(CLI::App* app, CommandLine* line) {
   status->add_option("-g,--consumerGroup", args.group, "consumer group")->required();
   status->add_option("-i,--clientId", args.client_id, "only this one");
   status->add_option("-b,--brokerAddr", args.broker, "ask only the group of this broker");
+  AddFlagWithoutEffect(status, "-s,--jstack",
+                       "brokers cannot look into clients; run jstack where the consumer runs");
   status->callback([line] { ConsumerStatus(line, args); });
 
   CLI::App* producers = line->AddCommand(
       app, "producerConnection",
       "Producers of a topic that are connected; those that tell no topics are listed, too",
       "producerConnection -t orders");
-  producers->add_option("-g,--producerGroup", args.group,
-                        "RocketMQ's; without effect, producers have no groups");
+  AddWithoutEffect(producers, "-g,--producerGroup", "producers have no groups");
   producers->add_option("-t,--topic", args.topic, "topic")->required();
   producers->add_option("-b,--brokerAddr", args.broker, "ask only the group of this broker");
   producers->callback([line] { ProducerConnection(line, args); });

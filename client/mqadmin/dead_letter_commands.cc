@@ -1,15 +1,23 @@
-// redriveDeadLetters: a group's dead letters go back to the topics that they came from.
+// A group's dead letters: back to the topics that they came from, or out to other programs.
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <iostream>
+#include <map>
+#include <memory>
 
+#include "absl/strings/escaping.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/file_system.h"
+#include "client/mqadmin/charset.h"
 #include "client/mqadmin/commands.h"
+#include "client/mqadmin/grpc_dead_letter_filter.h"
 #include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/letter_text.h"
+#include "client/mqadmin/message_body.h"
 
 namespace raftmq::mqadmin {
 namespace {
@@ -32,9 +40,6 @@ struct RedriveCounts {
   int64_t unwanted = 0;
 };
 
-// A call that got lost is made again: what it did is not done twice.
-constexpr int64_t kGiveUpMs = 30'000;
-constexpr int64_t kAskAgainMs = 200;
 constexpr int64_t kProgressMs = 500;
 constexpr int32_t kMaxPerCall = 256;
 
@@ -113,7 +118,7 @@ class Redrive {
     while (request.from_offset() < queue.max_offset() && !Enough()) {
       request.set_max_messages(NextBatch());
       pb::RedriveDeadLettersResponse response;
-      RAFTMQ_RETURN_IF_ERROR(CallPatiently(place, request, &response));
+      RAFTMQ_RETURN_IF_ERROR(CallPatiently(&session_, place, request, &response));
       for (const pb::DeadLetter& letter : response.messages()) {
         Note(place, queue.queue(), letter, counts);
       }
@@ -134,19 +139,6 @@ class Redrive {
     }
     if (args_.count > 0) batch = std::min(batch, args_.count - total_);
     return static_cast<int32_t>(batch);
-  }
-
-  absl::Status CallPatiently(const GroupPlace& place, const pb::RedriveDeadLettersRequest& request,
-                             pb::RedriveDeadLettersResponse* response) {
-    const int64_t give_up_ms = SystemClock()->MonotonicMillis() + kGiveUpMs;
-    for (;;) {
-      const absl::Status done =
-          session_.Call(place, &Session::Admin::Stub::RedriveDeadLetters, request, response);
-      const bool passing = absl::IsUnavailable(done) || absl::IsUnknown(done) ||
-                           absl::IsDeadlineExceeded(done) || absl::IsResourceExhausted(done);
-      if (!passing || SystemClock()->MonotonicMillis() >= give_up_ms) return done;
-      Wait(kAskAgainMs);
-    }
   }
 
   void Note(const GroupPlace& place, int32_t queue, const pb::DeadLetter& letter,
@@ -194,43 +186,220 @@ class Redrive {
   int64_t total_ = 0;
 };
 
-}  // namespace
+struct ExportArguments {
+  std::string cluster;
+  std::string broker;
+  pb::RedriveDeadLettersRequest request;
+  std::string file;             // "": stdout
+  std::string format = "json";  // a line for each
+  std::string body = "auto";
+};
 
-void AddDeadLetterCommands(CLI::App* app, CommandLine* line) {
+// Writes the letters that a dry run of redriveDeadLetters would send, with their bodies.
+class Export {
+ public:
+  Export(CommandLine* line, const ExportArguments& args)
+      : line_(line), args_(args), session_(line->namesrv_addr, line->timeout_ms, line->tls()) {}
+
+  void Run() {
+    auto places = session_.Groups(args_.cluster, args_.broker);
+    if (!places.ok()) return line_->Fail(places.status());
+    absl::Status missing;
+    bool found = false;
+    for (const GroupPlace& place : *places) {
+      const absl::Status done = ExportFrom(place);
+      if (absl::IsNotFound(done)) {
+        missing = done;  // nothing is dead there
+        continue;
+      }
+      found = true;
+      if (!done.ok()) {
+        line_->Fail(Annotate(done, place.broker_name), written_ > 0 ? kExitPartial : kExitFailed);
+      }
+    }
+    if (!found) return line_->Fail(missing);
+    if (const absl::Status ended = End(); !ended.ok()) return line_->Fail(ended, kExitPartial);
+    std::cerr << written_ << " dead letters of group " << args_.request.group() << "\n";
+  }
+
+ private:
+  // The file stays as it is until it is known that there is something to write.
+  absl::Status Begin() {
+    if (begun_) return absl::OkStatus();
+    begun_ = true;
+    if (!args_.file.empty()) {
+      RAFTMQ_ASSIGN_OR_RETURN(file_, PosixFileSystem()->Open(args_.file, OpenMode::kCreate));
+      RAFTMQ_RETURN_IF_ERROR(file_->Truncate(0));
+    }
+    return args_.format == "csv" ? Put(CsvHeading()) : absl::OkStatus();
+  }
+
+  absl::Status Put(const std::string& text) {
+    if (file_ != nullptr) {
+      RAFTMQ_RETURN_IF_ERROR(file_->PWrite(file_bytes_, text));
+      file_bytes_ += static_cast<int64_t>(text.size());
+      return absl::OkStatus();
+    }
+    if (std::cout << text) return absl::OkStatus();
+    return absl::AbortedError(StrCat("stdout takes no more after ", written_, " dead letters"));
+  }
+
+  absl::Status End() {
+    if (file_ != nullptr) return file_->DataSync();
+    if (std::cout.flush()) return absl::OkStatus();
+    return absl::AbortedError(
+        StrCat("stdout takes no more; not all of ", written_, " dead letters were written"));
+  }
+
+  absl::Status ExportFrom(const GroupPlace& place) {
+    pb::TopicStatusRequest asked;
+    asked.set_name(StrCat("%DLQ%", args_.request.group()));
+    pb::TopicStatusResponse status;
+    RAFTMQ_RETURN_IF_ERROR(
+        session_.Call(place, &Session::Admin::Stub::TopicStatus, asked, &status));
+    RAFTMQ_RETURN_IF_ERROR(Begin());
+    for (const pb::QueueStatus& queue : status.queues()) {
+      const absl::Status done = ExportQueue(place, asked.name(), queue);
+      // Not that the group has no dead letters.
+      if (absl::IsNotFound(done)) return absl::AbortedError(done.message());
+      RAFTMQ_RETURN_IF_ERROR(done);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ExportQueue(const GroupPlace& place, const std::string& topic,
+                           const pb::QueueStatus& queue) {
+    pb::RedriveDeadLettersRequest request = args_.request;
+    request.set_queue(queue.queue());
+    request.set_from_offset(queue.min_offset());
+    request.set_dry_run(true);
+    request.set_max_messages(kMaxPerCall);
+    while (request.from_offset() < queue.max_offset()) {
+      pb::RedriveDeadLettersResponse response;
+      RAFTMQ_RETURN_IF_ERROR(CallPatiently(&session_, place, request, &response));
+      for (const pb::DeadLetter& letter : response.messages()) {
+        RAFTMQ_RETURN_IF_ERROR(Write(place, topic, queue.queue(), letter));
+      }
+      request.set_from_offset(response.next_offset());
+    }
+    return absl::OkStatus();
+  }
+
+  // The message itself, from a page of those at and after it.
+  absl::StatusOr<const pb::StoredMessage*> Read(const GroupPlace& place, const std::string& topic,
+                                                int32_t queue, int64_t offset) {
+    for (const pb::StoredMessage& message : page_.messages()) {
+      const bool same_queue = page_broker_ == place.broker_name && message.queue() == queue;
+      if (same_queue && message.offset() == offset) return &message;
+    }
+    pb::MessageByOffsetRequest request;
+    request.set_topic(topic);
+    request.set_queue(queue);
+    request.set_offset(offset);
+    request.set_max_messages(kPage);
+    page_broker_ = place.broker_name;
+    RAFTMQ_RETURN_IF_ERROR(
+        session_.Call(place, &Session::Admin::Stub::MessageByOffset, request, &page_));
+    if (page_.messages().empty() || page_.messages(0).offset() != offset) {
+      return absl::AbortedError(StrCat("queue ", queue, " offset ", offset, " of ", topic,
+                                       " has expired meanwhile: export again"));
+    }
+    return &page_.messages(0);
+  }
+
+  absl::Status Write(const GroupPlace& place, const std::string& topic, int32_t queue,
+                     const pb::DeadLetter& letter) {
+    RAFTMQ_ASSIGN_OR_RETURN(const pb::StoredMessage* message,
+                            Read(place, topic, queue, letter.offset()));
+    ExportedLetter text;
+    text.group = args_.request.group();
+    text.broker = place.broker_name;
+    text.queue = queue;
+    text.offset = letter.offset();
+    text.message_id = letter.message_id();
+    text.origin_topic = letter.origin_topic();
+    text.reason = letter.reason();
+    text.attempts = letter.attempts();
+    text.born_ms = message->born_ms();
+    text.dead_ms = letter.dead_ms();
+    text.tag = letter.tag();
+    text.keys = letter.keys();
+    text.properties.insert(message->properties().begin(), message->properties().end());
+    text.body = BodyOf(*message);
+    RAFTMQ_ASSIGN_OR_RETURN(const std::string readable, ToUtf8(text.body, "UTF-8"));
+    text.body_is_base64 = args_.body == "base64" || (args_.body == "auto" && readable != text.body);
+    text.body = text.body_is_base64 ? absl::Base64Escape(text.body) : readable;
+    RAFTMQ_RETURN_IF_ERROR(Put(args_.format == "csv" ? CsvLine(text) : JsonLine(text)));
+    ++written_;
+    return absl::OkStatus();
+  }
+
+  static constexpr int32_t kPage = 32;
+
+  CommandLine* const line_;
+  const ExportArguments& args_;
+  Session session_;
+  std::unique_ptr<File> file_;  // none: stdout
+  int64_t file_bytes_ = 0;
+  pb::QueryMessagesResponse page_;
+  std::string page_broker_;
+  bool begun_ = false;
+  int64_t written_ = 0;
+};
+
+void AddExport(CLI::App* app, CommandLine* line) {
+  static ExportArguments args;
+  CLI::App* command = line->AddCommand(
+      app, "exportDeadLetters",
+      "Writes a group's dead letters, with their bodies, for other programs",
+      "exportDeadLetters -g billing > dead.jsonl\n  mqadmin exportDeadLetters -g billing -t orders "
+      "--format csv -f dead.csv");
+  AddDeadLetterFilter(command, &args.request);
+  command->add_option("-f,--file", args.file, "a file, which is overwritten; stdout if not given");
+  command->add_option("--format", args.format, "json: an object on each line; or csv (json)")
+      ->check(CLI::IsMember({"json", "csv"}));
+  command
+      ->add_option("--body", args.body,
+                   "text, base64, or auto: as text if it is UTF-8, else as base64 (auto)")
+      ->check(CLI::IsMember({"auto", "text", "base64"}));
+  command->add_option("-c,--clusterName,--cluster", args.cluster,
+                      "all broker groups of this cluster");
+  command->add_option("-b,--brokerAddr", args.broker, "the group of the broker at this address");
+  command->callback([line] {
+    if (line->json && args.format == "csv") {
+      return line->Fail(absl::InvalidArgumentError("--json and --format csv: expected one"),
+                        kExitUsage);
+    }
+    Export(line, args).Run();
+  });
+}
+
+void AddRedrive(CLI::App* app, CommandLine* line) {
   static RedriveArguments args;
-  static std::string group, topic, key, tag, sql;
-  static int64_t begin_ms = 0, end_ms = 0;
   static bool dry_run = false;
   CLI::App* redrive = line->AddCommand(
       app, "redriveDeadLetters", "Sends a group's dead letters back to their topics, each once",
       "redriveDeadLetters -g billing --dryRun\n  mqadmin redriveDeadLetters -g billing -t orders "
       "--rate 50\n  mqadmin redriveDeadLetters -g billing --sql \"amount > 100\"");
-  redrive->add_option("-g,--consumerGroup", group, "the group that failed to consume them")
-      ->required();
-  redrive->add_option("-t,--topic", topic, "only those that came from this topic");
-  redrive->add_option("-k,--msgKey", key, "only those with this key or message id");
-  CLI::Option* by_tag = redrive->add_option("--tag", tag, "only those with a tag: 'a || b'");
-  redrive->add_option("--sql", sql, "only those whose properties fit this SQL92 expression")
-      ->excludes(by_tag);
-  redrive->add_option("--beginTimestamp", begin_ms, "dead at or after, ms since 1970");
-  redrive->add_option("--endTimestamp", end_ms, "dead at or before, ms since 1970");
+  AddDeadLetterFilter(redrive, &args.request);
   redrive->add_option("--rate", args.rate, "messages a second (100); 0: as fast as it goes");
   redrive->add_option("--count", args.count, "stop after so many");
   redrive->add_flag("--dryRun", dry_run, "only show what would be sent");
   redrive->add_flag("--list", args.list, "show each message that was sent");
-  redrive->add_option("-c,--clusterName", args.cluster, "all broker groups of this cluster");
+  redrive->add_option("-c,--clusterName,--cluster", args.cluster,
+                      "all broker groups of this cluster");
   redrive->add_option("-b,--brokerAddr", args.broker, "the group of the broker at this address");
   redrive->callback([line] {
-    args.request.set_group(group);
-    args.request.set_origin_topic(topic);
-    args.request.set_key(key);
-    args.request.set_tag_expression(tag);
-    args.request.set_sql_expression(sql);
-    args.request.set_begin_ms(begin_ms);
-    args.request.set_end_ms(end_ms);
     args.request.set_dry_run(dry_run);
     Redrive(line, args).Run();
   });
+}
+
+}  // namespace
+
+void AddDeadLetterCommands(CLI::App* app, CommandLine* line) {
+  AddRedrive(app, line);
+  AddExport(app, line);
 }
 
 }  // namespace raftmq::mqadmin

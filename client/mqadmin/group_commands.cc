@@ -1,11 +1,15 @@
 #include <map>
 #include <optional>
+#include <set>
+#include <tuple>
 
+#include "absl/strings/str_join.h"
 #include "base/file_system.h"
 #include "client/mqadmin/commands.h"
 #include "client/mqadmin/config_list.h"
 #include "client/mqadmin/grpc_session.h"
 #include "client/mqadmin/retry_policy_text.h"
+#include "client/mqadmin/rocketmq_flags.h"
 
 namespace raftmq::mqadmin {
 namespace {
@@ -14,15 +18,18 @@ namespace pb = ::raftmq::v1;
 
 struct GroupArguments {
   std::string group;
+  std::string topic;
   std::string cluster;
   std::string broker;
   std::optional<bool> consume_enable;
+  std::optional<bool> from_min;
   std::optional<bool> orderly;
   std::optional<int32_t> retry_max_times;
   std::string retry_policy;
   std::string consume_from;
   std::optional<int64_t> consume_timestamp;
   std::string file;
+  bool show_clients = false;
   std::vector<std::string> attributes;  // "+lite.sub.model=Exclusive", "+lite.sub.client.quota=10"
 };
 
@@ -93,20 +100,6 @@ void UpdateGroups(CommandLine* line, const GroupArguments& args,
   if (line->exit_code == kExitFailed) line->exit_code = kExitPartial;
 }
 
-absl::Status ApplyAttribute(const std::string& text, pb::UpdateGroupRequest* request) {
-  constexpr std::string_view kQuota = "+lite.sub.client.quota=";
-  int32_t quota = 0;
-  if (text == "+lite.sub.model=Exclusive" || text == "+lite.sub.model=Shared") {
-    request->set_lite_exclusive(text.ends_with("Exclusive"));
-  } else if (text.starts_with(kQuota) && absl::SimpleAtoi(text.substr(kQuota.size()), &quota)) {
-    request->set_lite_client_quota(quota);  // the broker knows which may be
-  } else {
-    return absl::InvalidArgumentError(StrCat(
-        "attribute '", text, "': expected +lite.sub.model=Shared|Exclusive or ", kQuota, "NUMBER"));
-  }
-  return absl::OkStatus();
-}
-
 void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
   static const std::map<std::string, pb::ConsumeFrom> kFrom = {
       {"", pb::CONSUME_FROM_UNSPECIFIED},
@@ -119,13 +112,14 @@ void UpdateSubGroup(CommandLine* line, const GroupArguments& args) {
   if (args.orderly) request.set_orderly(*args.orderly);
   if (args.retry_max_times) request.set_retry_max_times(*args.retry_max_times);
   request.set_consume_from(kFrom.at(args.consume_from));
+  if (args.from_min.value_or(false)) request.set_consume_from(pb::CONSUME_FROM_FIRST);
   if (args.consume_timestamp) request.set_consume_timestamp_ms(*args.consume_timestamp);
   if (!args.retry_policy.empty()) {
     const absl::Status parsed = ParseRetryPolicy(args.retry_policy, request.mutable_retry_policy());
     if (!parsed.ok()) return line->Fail(parsed, kExitUsage);
   }
   for (const std::string& attribute : args.attributes) {
-    const absl::Status applied = ApplyAttribute(attribute, &request);
+    const absl::Status applied = ApplyGroupAttribute(attribute, &request);
     if (!applied.ok()) return line->Fail(applied, kExitUsage);
   }
   UpdateGroups(line, args, {request});
@@ -212,51 +206,138 @@ void AllProgress(CommandLine* line, Session* session, const std::vector<GroupPla
   line->Print(report);
 }
 
+// Who has a queue: the address that the broker sees the client at, or its id if no member knows it
+// any more.
+using QueueKey = std::tuple<std::string, std::string, int32_t>;  // topic, broker, queue
+using QueueClients = std::map<QueueKey, std::set<std::string>>;
+
+absl::Status AddQueueClients(Session* session, const GroupPlace& place, const std::string& group,
+                             QueueClients* clients) {
+  std::map<std::string, std::string> peers;
+  for (const MemberPlace& member : place.members) {
+    pb::ListClientsRequest request;
+    request.set_group(group);
+    pb::ListClientsResponse response;
+    // What a member that is down knew is the others' to tell, or shown by id.
+    const absl::Status done =
+        session->CallAt(member.address, &Session::Admin::Stub::ListClients, request, &response);
+    if (!done.ok() && !absl::IsUnavailable(done)) return done;
+    for (const pb::Client& client : response.clients()) peers[client.client_id()] = client.peer();
+  }
+  pb::ListQueueHoldsRequest request;
+  request.set_group(group);
+  pb::ListQueueHoldsResponse response;
+  RAFTMQ_RETURN_IF_ERROR(
+      session->Call(place, &Session::Admin::Stub::ListQueueHolds, request, &response));
+  for (const pb::QueueHold& hold : response.holds()) {
+    const auto peer = peers.find(hold.client_id());
+    (*clients)[{hold.topic(), place.broker_name, hold.queue()}].insert(
+        peer == peers.end() ? hold.client_id() : peer->second);
+  }
+  return absl::OkStatus();
+}
+
+// The queues of one group, and their sums.
+struct GroupRows {
+  Report report;
+  int64_t diff_total = 0;
+  int64_t inflight_total = 0;
+};
+
+void AddProgressRows(const GroupArguments& args, const GroupPlace& place,
+                     const pb::GroupProgressResponse& progress, const QueueClients& clients,
+                     GroupRows* rows) {
+  for (const pb::QueueProgress& row : progress.rows()) {
+    if (!args.topic.empty() && row.topic() != args.topic) continue;
+    const int64_t diff = row.max_offset() - row.commit_offset();
+    rows->diff_total += diff;
+    rows->inflight_total += row.inflight();
+    std::vector<Cell> cells = {row.topic(),          place.broker_name,
+                               int64_t{row.queue()}, row.max_offset(),
+                               row.commit_offset(),  diff,
+                               row.inflight(),       FormatTime(row.last_store_ms())};
+    if (args.show_clients) {
+      const auto held = clients.find({row.topic(), place.broker_name, row.queue()});
+      cells.insert(cells.begin() + 5,
+                   held == clients.end() ? std::string() : absl::StrJoin(held->second, " "));
+    }
+    rows->report.AddRow(std::move(cells));
+  }
+}
+
 void ConsumerProgress(CommandLine* line, const GroupArguments& args) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto places = session.Groups(args.cluster, args.broker);
   if (!places.ok()) return line->Fail(places.status());
   if (args.group.empty()) return AllProgress(line, &session, *places);
 
-  Report report({"Topic", "Broker", "Queue", "Broker Offset", "Consumer Offset", "Diff", "Inflight",
-                 "Last Time"});
-  int64_t diff_total = 0;
-  int64_t inflight_total = 0;
+  std::vector<std::string> columns = {"Topic",           "Broker", "Queue",    "Broker Offset",
+                                      "Consumer Offset", "Diff",   "Inflight", "Last Time"};
+  if (args.show_clients) columns.insert(columns.begin() + 5, "Client IP");
+  GroupRows rows{Report(columns)};
   absl::Status missing;
   for (const GroupPlace& place : *places) {
     pb::GroupProgressRequest request;
     request.set_name(args.group);
     pb::GroupProgressResponse progress;
-    const absl::Status done =
+    absl::Status done =
         session.Call(place, &Session::Admin::Stub::GroupProgress, request, &progress);
     if (absl::IsNotFound(done)) {
       missing = done;
       continue;
     }
-    if (!done.ok()) {
-      line->Fail(Annotate(done, place.broker_name), kExitPartial);
-      continue;
+    QueueClients clients;
+    if (done.ok() && args.show_clients) {
+      done = AddQueueClients(&session, place, args.group, &clients);
     }
-    for (const pb::QueueProgress& row : progress.rows()) {
-      const int64_t diff = row.max_offset() - row.commit_offset();
-      diff_total += diff;
-      inflight_total += row.inflight();
-      report.AddRow({row.topic(), place.broker_name, int64_t{row.queue()}, row.max_offset(),
-                     row.commit_offset(), diff, row.inflight(), FormatTime(row.last_store_ms())});
-    }
+    if (!done.ok()) line->Fail(Annotate(done, place.broker_name), kExitPartial);
+    AddProgressRows(args, place, progress, clients, &rows);
   }
-  if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
-  line->Print(report);
+  if (rows.report.rows() == 0 && !missing.ok()) return line->Fail(missing);
+  if (rows.report.rows() == 0 && !args.topic.empty() && line->exit_code == kExitOk) {
+    return line->Fail(absl::NotFoundError(
+        StrCat("group ", args.group, " has no position on topic ", args.topic)));
+  }
+  line->Print(rows.report);
   if (!line->json) {
-    std::printf("\nDiff Total: %lld\nInflight Total: %lld\n", static_cast<long long>(diff_total),
-                static_cast<long long>(inflight_total));
+    std::printf("\nDiff Total: %lld\nInflight Total: %lld\n",
+                static_cast<long long>(rows.diff_total),
+                static_cast<long long>(rows.inflight_total));
   }
 }
 
 CLI::App* WithPlace(CLI::App* command, GroupArguments* args) {
-  command->add_option("-c,--clusterName", args->cluster, "all broker groups of this cluster");
+  command->add_option("-c,--clusterName,--cluster", args->cluster,
+                      "all broker groups of this cluster");
   command->add_option("-b,--brokerAddr", args->broker, "the group of the broker at this address");
   return command;
+}
+
+void AddNeedlessGroupFlags(CLI::App* update) {
+  AddWithoutEffect(update, "-d,--consumeBroadcastEnable", "any group may consume by broadcast");
+  AddWithoutEffect(update, "-q,--retryQueueNums",
+                   "there are no retry topics: what failed comes again from its own queue");
+  AddWithoutEffect(update, "-i,--brokerId", "consumers find the member that serves them");
+  AddWithoutEffect(update, "-w,--whichBrokerWhenConsumeSlowly",
+                   "consumers find the member that serves them");
+  AddOnlyBool(update, "-a,--notifyConsumerIdsChanged", true,
+              "members of a group always hear of each other; attributes are --attributes");
+}
+
+void AddProgress(CLI::App* app, CommandLine* line, GroupArguments* args) {
+  CLI::App* progress = WithPlace(
+      line->AddCommand(app, "consumerProgress", "How far a group, or every group, has consumed",
+                       "consumerProgress -g billing\n  mqadmin consumerProgress -g billing -t "
+                       "orders -s true"),
+      args);
+  CLI::Option* group =
+      progress->add_option("-g,--groupName", args->group, "consumer group; all if not given");
+  progress->add_option("-t,--topicName", args->topic, "only on this topic")->needs(group);
+  progress
+      ->add_option("-s,--showClientIP", args->show_clients,
+                   "true: by which clients each queue is locked, or has messages in flight")
+      ->needs(group);
+  progress->callback([line, args] { ConsumerProgress(line, *args); });
 }
 
 void AddOtherGroupCommands(CLI::App* app, CommandLine* line, GroupArguments* args) {
@@ -298,14 +379,17 @@ void AddGroupCommands(CLI::App* app, CommandLine* line) {
       "\"exponentialRetryPolicy\":{\"initial\":5000,\"max\":7200000,"
       "\"multiplier\":2}}'; DEFAULT for the default");
   update->add_option("--consumeFrom", args.consume_from, "where a new group begins")
-      ->check(CLI::IsMember({"first", "last", "timestamp"}));
+      ->check(CLI::IsMember({"first", "last", "timestamp"}))
+      ->excludes(update->add_option("-m,--consumeFromMinEnable", args.from_min,
+                                    "true is --consumeFrom first; false changes nothing"));
   update->add_option("--consumeTimestamp", args.consume_timestamp,
                      "milliseconds since 1970, with --consumeFrom timestamp");
   update
-      ->add_option("-a,--attributes", args.attributes,
+      ->add_option("--attributes", args.attributes,
                    "+lite.sub.model=Exclusive: a lite topic has one subscriber in the group, the "
                    "latest (Shared); +lite.sub.client.quota=N: lite topics of one client (2000)")
       ->delimiter(',');
+  AddNeedlessGroupFlags(update);
   update->callback([line] { UpdateSubGroup(line, args); });
 
   CLI::App* remove = WithPlace(
@@ -313,14 +397,11 @@ void AddGroupCommands(CLI::App* app, CommandLine* line) {
                        "deleteSubGroup -g billing"),
       &args);
   remove->add_option("-g,--groupName", args.group, "consumer group")->required();
+  AddOnlyBool(remove, "-r,--removeOffset", true,
+              "a group's offsets go with it; cloneGroupOffset copies them to another group before");
   remove->callback([line] { DeleteSubGroup(line, args); });
 
-  CLI::App* progress = WithPlace(
-      line->AddCommand(app, "consumerProgress", "How far a group, or every group, has consumed",
-                       "consumerProgress -g billing"),
-      &args);
-  progress->add_option("-g,--groupName", args.group, "consumer group; all if not given");
-  progress->callback([line] { ConsumerProgress(line, args); });
+  AddProgress(app, line, &args);
 
   CLI::App* list = WithPlace(
       line->AddCommand(app, "subGroupList", "All consumer groups", "subGroupList -n host:9876"),

@@ -86,6 +86,24 @@ class Session {
     return last;
   }
 
+  // Calls see(name, GroupProgressResponse) for each consumer group of a broker group.
+  template <typename See>
+  absl::Status ForEachGroup(const GroupPlace& place, See see) {
+    ::raftmq::v1::ListGroupsResponse groups;
+    RAFTMQ_RETURN_IF_ERROR(
+        Call(place, &Admin::Stub::ListGroups, ::raftmq::v1::ListGroupsRequest(), &groups));
+    for (const ::raftmq::v1::Group& group : groups.groups()) {
+      ::raftmq::v1::GroupProgressRequest request;
+      request.set_name(group.name());
+      ::raftmq::v1::GroupProgressResponse progress;
+      const absl::Status done = Call(place, &Admin::Stub::GroupProgress, request, &progress);
+      if (absl::IsNotFound(done)) continue;  // deleted since
+      RAFTMQ_RETURN_IF_ERROR(done);
+      see(group.name(), progress);
+    }
+    return absl::OkStatus();
+  }
+
  private:
   absl::StatusOr<std::vector<GroupPlace>> AskNameServer(const std::string& address);
   // Names of the groups that a NameServer knows to serve the topic.

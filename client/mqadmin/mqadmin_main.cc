@@ -75,6 +75,8 @@ int main(int argc, char** argv) {
   raftmq::mqadmin::AddOffsetCommands(&app, &line);
   raftmq::mqadmin::AddConnectionCommands(&app, &line);
   raftmq::mqadmin::AddStatsCommands(&app, &line);
+  raftmq::mqadmin::AddMetadataCommands(&app, &line);
+  raftmq::mqadmin::AddMonitorCommands(&app, &line);
   raftmq::mqadmin::AddScanCommands(&app, &line);
   raftmq::mqadmin::AddMessageCommands(&app, &line);
   raftmq::mqadmin::AddPipelineCommands(&app, &line);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "client/mqadmin/commands.h"
 #include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/rocketmq_flags.h"
 #include "client/mqadmin/time_text.h"
 
 namespace raftmq::mqadmin {
@@ -23,8 +24,6 @@ struct OffsetArguments {
   std::string broker;
   std::string source_group;
   std::string why;
-  std::string force = "true";
-  std::string offline;
   std::string time;               // of resetOffsetByTime
   std::optional<int32_t> queue;   // none: all
   std::optional<int64_t> offset;  // instead of a time
@@ -169,8 +168,10 @@ CLI::App* AddOffsetCommand(CLI::App* app, CommandLine* line, OffsetArguments* ar
                            const std::string& name, const std::string& description,
                            const std::string& example) {
   CLI::App* command = line->AddCommand(app, name, description, example);
-  command->add_option("-b,--broker", args->broker, "the group of the broker at this address");
-  command->add_option("-c,--cluster", args->cluster, "all broker groups of this cluster");
+  command->add_option("-b,--broker,--brokerAddr", args->broker,
+                      "the group of the broker at this address");
+  command->add_option("-c,--cluster,--clusterName", args->cluster,
+                      "all broker groups of this cluster");
   return command;
 }
 
@@ -185,10 +186,10 @@ CLI::App* WithWhy(CLI::App* command, OffsetArguments* args) {
   return command;
 }
 
-// RocketMQ has it for forward moves; here a command always does what it says.
-void AddForce(CLI::App* command, OffsetArguments* args) {
-  command->add_option("-f,--force", args->force, "RocketMQ's; only true")
-      ->check(CLI::IsMember({"true"}));
+// RocketMQ's false passes queues over that would go forward.
+void AddForce(CLI::App* command) {
+  AddOnlyBool(command, "-f,--force", true,
+              "a group always goes where the command says; consumerProgress shows where it is");
 }
 
 void AddResetOffset(CLI::App* app, CommandLine* line, OffsetArguments* args) {
@@ -201,14 +202,15 @@ void AddResetOffset(CLI::App* app, CommandLine* line, OffsetArguments* args) {
                                  "-t orders -q 3 -o 1024"),
                 args, true),
       args);
-  CLI::Option* time =
-      reset->add_option("-s,--timestamp", args->time,
-                        "now or end (skip what there is), begin, or a time: milliseconds since "
-                        "1970 or yyyy-MM-dd#HH:mm:ss:SSS in UTC (the first message stored then or "
-                        "later)");
+  reset->add_option("-s,--timestamp", args->time,
+                    "now or end (skip what there is), begin, or a time: milliseconds since 1970 or "
+                    "yyyy-MM-dd#HH:mm:ss:SSS in UTC (the first message stored then or later)");
   reset->add_option("-q,--queue", args->queue, "only this queue");
-  time->excludes(reset->add_option("-o,--offset", args->offset, "this offset of --queue"));
-  AddForce(reset, args);
+  // RocketMQ wants --timestamp with it all the same.
+  reset->add_option("-o,--offset", args->offset,
+                    "this offset of --queue; --timestamp is not looked at then");
+  AddForce(reset);
+  AddFlagWithoutEffect(reset, "--cplus", "all clients are told alike");
   reset->callback([line, args] { ResetOffset(line, *args); });
 }
 
@@ -243,7 +245,7 @@ void AddOffsetCommands(CLI::App* app, CommandLine* line) {
                                          "skipAccumulatedMessage -g billing -t orders"),
                         &args, true),
               &args);
-  AddForce(skip, &args);
+  AddForce(skip);
   skip->callback([line] {
     pb::MoveOffsetsRequest request = RequestOf("skipAccumulatedMessage", args);
     request.set_end(true);
@@ -258,7 +260,7 @@ void AddOffsetCommands(CLI::App* app, CommandLine* line) {
   clone->add_option("-s,--srcGroup", args.source_group, "where it is read from")->required();
   clone->add_option("-d,--destGroup", args.group, "which is set, and made if need be")->required();
   clone->add_option("-t,--topic", args.topic, "topic")->required();
-  clone->add_option("-o,--offline", args.offline, "RocketMQ's; without effect");
+  AddWithoutEffect(clone, "-o,--offline", "nobody need be offline");
   clone->callback([line] {
     pb::MoveOffsetsRequest request = RequestOf("cloneGroupOffset", args);
     request.set_from_group(args.source_group);

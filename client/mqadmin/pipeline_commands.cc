@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -11,6 +13,7 @@
 #include "base/event_loop.h"
 #include "base/strings.h"
 #include "client/mqadmin/commands.h"
+#include "client/mqadmin/rocketmq_flags.h"
 #include "client/producer.h"
 #include "client/simple_consumer.h"
 
@@ -28,6 +31,8 @@ struct PipeArguments {
   std::string body;
   std::string tag;
   std::string keys;
+  std::string broker_name;
+  std::optional<int32_t> queue;
   std::string subscription = "*";
   int64_t count = 0;    // 0: no limit
   int64_t idle_ms = 0;  // 0: for ever
@@ -36,6 +41,23 @@ struct PipeArguments {
   int in_flight = 256;
   int batch = 1;
 };
+
+// To the queue or the broker that the command line names, else wherever.
+absl::StatusOr<SendReceipt> SendWhereTold(Producer* producer, const PipeArguments& args,
+                                          Message message) {
+  if (args.broker_name.empty()) return producer->Send(std::move(message));
+  RAFTMQ_ASSIGN_OR_RETURN(const auto queues, producer->FetchPublishMessageQueues(args.topic));
+  for (const client::MessageQueue& queue : queues) {
+    if (queue.broker_name != args.broker_name) continue;
+    if (args.queue.has_value() && queue.queue.value() != *args.queue) continue;
+    return producer->SendToQueue(std::move(message), queue);
+  }
+  return absl::NotFoundError(StrCat(
+      "topic ", args.topic, " has no ",
+      args.queue.has_value() ? StrCat("queue ", *args.queue, " that takes messages")
+                             : std::string("queue that takes messages"),
+      " at broker ", args.broker_name, "; topicRoute -t ", args.topic, " shows where it has"));
+}
 
 void SendMessage(CommandLine* line, const PipeArguments& args) {
   client::ProducerOptions options;
@@ -49,11 +71,13 @@ void SendMessage(CommandLine* line, const PipeArguments& args) {
   message.body = args.body;
   message.tag = args.tag;
   if (!args.keys.empty()) message.keys = CLI::detail::split(args.keys, ' ');
-  auto receipt = (*producer)->Send(std::move(message));
+  auto receipt = SendWhereTold(producer->get(), args, std::move(message));
   if (!receipt.ok()) return line->Fail(receipt.status());
-  Report report({"Broker", "Offset", "Message Id", "Attempts", "Result"});
-  report.AddRow({receipt->broker_name, receipt->offset.value(), receipt->message_id,
-                 int64_t{receipt->attempts}, std::string("SEND_OK")});
+  Report report({"Broker", "Queue", "Offset", "Message Id", "Attempts", "Result"});
+  report.AddRow({receipt->broker_name,
+                 receipt->queue.has_value() ? int64_t{receipt->queue->value()} : int64_t{-1},
+                 receipt->offset.value(), receipt->message_id, int64_t{receipt->attempts},
+                 std::string("SEND_OK")});
   line->Print(report);
 }
 
@@ -285,8 +309,12 @@ void AddPipelineCommands(CLI::App* app, CommandLine* line) {
                                     "sendMessage -t orders -p 'hello' -c TagA -k 'key1 key2'");
   send->add_option("-t,--topic", args.topic, "topic")->required();
   send->add_option("-p,--body", args.body, "body")->required();
-  send->add_option("-c,--tag", args.tag, "tag");
+  send->add_option("-c,--tags,--tag", args.tag, "tag");
   send->add_option("-k,--key", args.keys, "keys, separated by blanks");
+  CLI::Option* broker =
+      send->add_option("-b,--broker,--brokerName", args.broker_name, "to this broker, by its name");
+  send->add_option("-i,--qid", args.queue, "to this queue of --broker")->needs(broker);
+  AddWithoutEffect(send, "-m,--msgTraceEnable", "messages are not traced");
   send->callback([line] { SendMessage(line, args); });
 
   CLI::App* produce = line->AddCommand(app, "produce", "Sends each line of stdin as a message",

@@ -1,15 +1,21 @@
 // Messages as they lie in their queues: read by offset, for no consumer group.
 
 #include <algorithm>
+#include <iostream>
+#include <limits>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "base/clock.h"
+#include "client/mqadmin/charset.h"
 #include "client/mqadmin/commands.h"
 #include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/message_body.h"
+#include "client/mqadmin/rocketmq_flags.h"
 #include "client/mqadmin/time_text.h"
 #include "store/java_string_hash.h"
 
@@ -24,7 +30,7 @@ struct ScanArguments {
   std::string topic;
   std::string broker;  // address
   std::string broker_name;
-  std::string group;
+  std::string charset = "UTF-8";
   std::string subscription = "*";
   std::string begin;
   std::string end;
@@ -132,14 +138,14 @@ Report MessageReport(bool with_body) {
   return Report(columns);
 }
 
-void AddMessage(const GroupPlace& place, const pb::StoredMessage& m, bool with_body,
+void AddMessage(const GroupPlace& place, const pb::StoredMessage& m, const std::string* body,
                 Report* report) {
   std::string keys;
   for (const std::string& key : m.keys()) keys += (keys.empty() ? "" : " ") + key;
   std::vector<Cell> row = {
       place.broker_name,       int64_t{m.queue()}, m.offset(), m.message_id(), m.tag(), keys,
       FormatTime(m.store_ms())};
-  if (with_body) row.push_back(m.body());
+  if (body != nullptr) row.push_back(*body);
   report->AddRow(std::move(row));
 }
 
@@ -150,20 +156,30 @@ void PrintMessages(CommandLine* line, const ScanArguments& args) {
     return line->Fail(parsed, kExitUsage);
   }
   const bool with_body = args.print_body == "true";
+  if (const auto known = ToUtf8("", args.charset); !known.ok()) {
+    return line->Fail(Annotate(known.status(), "--charsetName"), kExitUsage);
+  }
   Report report = MessageReport(with_body);
   std::map<std::string, int64_t> by_tag;
   ScanAll(line, args, scan, [&](const GroupPlace& place, const pb::StoredMessage& message) {
     ++by_tag[message.tag()];
-    AddMessage(place, message, with_body, &report);
+    const std::string body = with_body ? *ToUtf8(BodyOf(message), args.charset) : std::string();
+    AddMessage(place, message, with_body ? &body : nullptr, &report);
   });
   if (line->exit_code == kExitFailed) return;
+  const bool print = args.print_messages == "true";
+  if (print) line->Print(report);
   if (args.by_tag == "true") {
     Report counts({"Tag", "Count"});
     for (const auto& [tag, count] : by_tag) counts.AddRow({tag, count});
-    line->Print(counts);
-  } else if (args.print_messages == "true") {
-    line->Print(report);
-  } else {
+    if (!print) return line->Print(counts);
+    // stdout is one document; the counts are for the eyes.
+    if (line->json) {
+      counts.PrintJson(std::cerr);
+    } else {
+      counts.PrintTable(std::cerr);
+    }
+  } else if (!print) {
     Report total({"Topic", "Messages"});
     int64_t messages = 0;
     for (const auto& [tag, count] : by_tag) messages += count;
@@ -204,20 +220,29 @@ CLI::Option* AddSwitch(CLI::App* command, const std::string& name, std::string* 
   return command->add_option(name, *value, description)->check(CLI::IsMember({"true", "false"}));
 }
 
+CLI::App* WithCharset(CLI::App* command, ScanArguments* args) {
+  command->add_option("-c,--charsetName", args->charset, "the bodies' character set (UTF-8)");
+  return command;
+}
+
 void AddPrintByQueue(CLI::App* app, CommandLine* line, ScanArguments* args) {
-  CLI::App* print = AddScan(app, line, args, "printMsgByQueue",
-                            "The messages of one queue, or how many there are, also by tag",
-                            "printMsgByQueue -t orders -a broker-a -i 0 -p true");
+  CLI::App* print =
+      WithCharset(AddScan(app, line, args, "printMsgByQueue",
+                          "The messages of one queue, or how many there are, also by tag",
+                          "printMsgByQueue -t orders -a broker-a -i 0 -p true -d true"),
+                  args);
   print->add_option("-a,--brokerName", args->broker_name, "broker name")->required();
   print->add_option("-i,--queueId", args->queue, "queue")->required();
   print->add_option("-s,--subExpression", args->subscription, "tags: 'a || b' (*)");
   AddTimes(print, args, "-b,--beginTimestamp");
   CLI::Option* messages =
       AddSwitch(print, "-p,--print", &args->print_messages, "print the messages (false)");
-  AddSwitch(print, "-d,--printBody", &args->print_body, "and their bodies (true)");
+  CLI::Option* bodies =
+      AddSwitch(print, "-d,--printBody", &args->print_body, "and their bodies (false)");
   AddSwitch(print, "-f,--calculate", &args->by_tag, "count them by tag (false)");
-  print->callback([line, args, messages] {
+  print->callback([line, args, messages, bodies] {
     if (messages->count() == 0) args->print_messages = "false";
+    if (bodies->count() == 0) args->print_body = "false";
     PrintMessages(line, *args);
   });
 }
@@ -227,9 +252,12 @@ void AddPrintByQueue(CLI::App* app, CommandLine* line, ScanArguments* args) {
 void AddScanCommands(CLI::App* app, CommandLine* line) {
   static ScanArguments args;
 
-  CLI::App* print =
+  CLI::App* print = WithCharset(
       AddScan(app, line, &args, "printMsg", "The messages of a topic, queue by queue, for no group",
-              "printMsg -t orders -s 'paid || sent' -b 2026-11-27#10:30:00:000");
+              "printMsg -t orders -s 'paid || sent' -b 2026-11-27#10:30:00:000"),
+      &args);
+  AddRefused(print, "-l,--lmqParentTopic",
+             "there are no LMQs; `topicStatus -t PARENT` shows the lite topics of a topic");
   print->add_option("-s,--subExpression", args.subscription, "tags: 'a || b' (*)");
   AddTimes(print, &args, "-b,--beginTimestamp");
   AddSwitch(print, "-d,--printBody", &args.print_body, "print bodies (true)");
@@ -243,8 +271,7 @@ void AddScanCommands(CLI::App* app, CommandLine* line) {
   consume->add_option("-b,--brokerName", args.broker_name, "broker name");
   consume->add_option("-i,--queueId", args.queue, "queue");
   consume->add_option("-o,--offset", args.offset, "from this offset of each queue");
-  consume->add_option("-g,--consumerGroup", args.group,
-                      "RocketMQ's; without effect: it is read for no group (`consume` has one)");
+  AddWithoutEffect(consume, "-g,--consumerGroup", "it is read for no group (`consume` has one)");
   AddTimes(consume, &args, "-s,--beginTimestamp");
   consume->add_option("-c,--MessageNumber", args.count, "so many messages (128)")
       ->check(CLI::PositiveNumber);
@@ -260,6 +287,7 @@ void AddScanCommands(CLI::App* app, CommandLine* line) {
   queue->add_option("-i,--index", args.offset, "from this offset")->required();
   queue->add_option("-c,--count", args.count, "so many (10)")->check(CLI::PositiveNumber);
   queue->add_option("-b,--broker", args.broker, "ask only the group of this broker");
+  AddWithoutEffect(queue, "-g,--consumer", "a queue holds no group's filter data");
   queue->callback([line] {
     if (args.count == 0) args.count = 10;
     QueryConsumeQueue(line, args);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "client/mqadmin/commands.h"
 #include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/rocketmq_flags.h"
 #include "client/producer.h"
 
 namespace raftmq::mqadmin {
@@ -21,7 +22,6 @@ struct StatsArguments {
   std::string topic;
   std::string broker;
   std::string broker_name;
-  std::string order;
   int64_t level = 0;
   int64_t timeout_ms = 0;
   int64_t interval_ms = 1'000;
@@ -31,25 +31,6 @@ struct StatsArguments {
 };
 
 // ---- Groups
-
-// Calls `see` for each group of the place.
-template <typename See>
-absl::Status ForEachGroup(Session* session, const GroupPlace& place, See see) {
-  pb::ListGroupsResponse groups;
-  RAFTMQ_RETURN_IF_ERROR(
-      session->Call(place, &Session::Admin::Stub::ListGroups, pb::ListGroupsRequest(), &groups));
-  for (const pb::Group& group : groups.groups()) {
-    pb::GroupProgressRequest request;
-    request.set_name(group.name());
-    pb::GroupProgressResponse progress;
-    const absl::Status done =
-        session->Call(place, &Session::Admin::Stub::GroupProgress, request, &progress);
-    if (absl::IsNotFound(done)) continue;  // deleted since
-    RAFTMQ_RETURN_IF_ERROR(done);
-    see(group.name(), progress);
-  }
-  return absl::OkStatus();
-}
 
 void BrokerConsumeStats(CommandLine* line, const StatsArguments& args) {
   Session session(line->namesrv_addr, args.timeout_ms > 0 ? args.timeout_ms : line->timeout_ms,
@@ -61,7 +42,7 @@ void BrokerConsumeStats(CommandLine* line, const StatsArguments& args) {
   int64_t diff_total = 0;
   for (const GroupPlace& place : *places) {
     const absl::Status done =
-        ForEachGroup(&session, place, [&](const std::string& group, const auto& progress) {
+        session.ForEachGroup(place, [&](const std::string& group, const auto& progress) {
           for (const pb::QueueProgress& row : progress.rows()) {
             const int64_t diff = row.max_offset() - row.commit_offset();
             if (diff < args.level) continue;
@@ -111,7 +92,7 @@ absl::Status AddFlow(Session* session, const GroupPlace& place, const StatsArgum
       flow.last_day += queue.max_offset() - queue.since_offset();
     }
   }
-  return ForEachGroup(session, place, [&](const std::string& group, const auto& progress) {
+  return session->ForEachGroup(place, [&](const std::string& group, const auto& progress) {
     for (const pb::QueueProgress& row : progress.rows()) {
       const auto flow = flows->find(row.topic());
       if (flow == flows->end()) continue;
@@ -260,8 +241,7 @@ void AddStatsCommands(CLI::App* app, CommandLine* line) {
   consume->add_option("-b,--brokerAddr", args.broker, "address of the broker")->required();
   consume->add_option("-t,--timeoutMillis", args.timeout_ms, "milliseconds for each call");
   consume->add_option("-l,--level", args.level, "only queues with a backlog of so many (0)");
-  consume->add_option("-o,--order", args.order,
-                      "RocketMQ's; without effect: orderly groups are listed as well");
+  AddWithoutEffect(consume, "-o,--order", "orderly groups are listed as well");
   consume->callback([line] { BrokerConsumeStats(line, args); });
 
   CLI::App* all = line->AddCommand(

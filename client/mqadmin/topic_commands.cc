@@ -11,6 +11,7 @@
 #include "client/mqadmin/commands.h"
 #include "client/mqadmin/config_list.h"
 #include "client/mqadmin/grpc_session.h"
+#include "client/mqadmin/rocketmq_flags.h"
 
 namespace raftmq::mqadmin {
 namespace {
@@ -27,6 +28,7 @@ struct TopicArguments {
   std::vector<std::string> attributes;  // "+message.type=FIFO", "+ack.level=all", "-ack.level"
   std::string file;
   std::vector<std::string> members;  // of a group
+  bool with_consumers = false;
 };
 
 std::string AckLevelOf(const pb::Topic& topic) {
@@ -144,7 +146,40 @@ void DeleteTopic(CommandLine* line, const TopicArguments& args) {
   if (report.rows() > 0) line->Print(report);
 }
 
+// RocketMQ's topicList -c: each topic and each group that has a position on it; dead-letter topics
+// are left out.
+void TopicsAndConsumers(CommandLine* line, const TopicArguments& args) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto places = session.Groups(args.cluster, args.broker);
+  if (!places.ok()) return line->Fail(places.status());
+  std::map<std::pair<std::string, std::string>, std::set<std::string>> consumers;
+  for (const GroupPlace& place : *places) {
+    pb::ListTopicConfigsResponse response;
+    absl::Status done = session.Call(place, &Session::Admin::Stub::ListTopics,
+                                     pb::ListTopicConfigsRequest(), &response);
+    for (const pb::Topic& topic : response.topics()) {
+      if (!topic.name().starts_with("%DLQ%")) consumers[{place.cluster, topic.name()}];
+    }
+    if (done.ok()) {
+      done = session.ForEachGroup(place, [&](const std::string& group, const auto& progress) {
+        for (const pb::QueueProgress& row : progress.rows()) {
+          const auto topic = consumers.find({place.cluster, row.topic()});
+          if (topic != consumers.end()) topic->second.insert(group);
+        }
+      });
+    }
+    if (!done.ok()) line->Fail(Annotate(done, place.broker_name), kExitPartial);
+  }
+  Report report({"Cluster", "Topic", "Consumer Group"});
+  for (const auto& [topic, groups] : consumers) {
+    if (groups.empty()) report.AddRow({topic.first, topic.second, std::string()});
+    for (const std::string& group : groups) report.AddRow({topic.first, topic.second, group});
+  }
+  line->Print(report);
+}
+
 void TopicList(CommandLine* line, const TopicArguments& args) {
+  if (args.with_consumers) return TopicsAndConsumers(line, args);
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto groups = session.Groups(args.cluster, args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
@@ -171,7 +206,8 @@ void TopicRoute(CommandLine* line, const TopicArguments& args) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto groups = session.Groups("", args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
-  Report report({"Broker", "Leader", "Members", "Read Queues", "Write Queues", "Perm", "Type"});
+  Report report(
+      {"Cluster", "Broker", "Leader", "Members", "Read Queues", "Write Queues", "Perm", "Type"});
   for (const GroupPlace& group : *groups) {
     pb::GetTopicRequest request;
     request.set_name(args.topic);
@@ -190,7 +226,7 @@ void TopicRoute(CommandLine* line, const TopicArguments& args) {
       members += StrCat(members.empty() ? "" : " ", member.name, "=", member.address);
     }
     const pb::Topic& topic = response.topic();
-    report.AddRow({group.broker_name, leader, members, int64_t{topic.read_queues()},
+    report.AddRow({group.cluster, group.broker_name, leader, members, int64_t{topic.read_queues()},
                    int64_t{topic.write_queues()}, int64_t{topic.perm()},
                    pb::TopicType_Name(topic.type())});
   }
@@ -326,7 +362,8 @@ CLI::App* WithTopic(CLI::App* command, TopicArguments* args) {
 }
 
 CLI::App* WithPlace(CLI::App* command, TopicArguments* args) {
-  command->add_option("-c,--clusterName", args->cluster, "all broker groups of this cluster");
+  command->add_option("-c,--clusterName,--cluster", args->cluster,
+                      "all broker groups of this cluster");
   command->add_option("-b,--brokerAddr", args->broker, "the group of the broker at this address");
   return command;
 }
@@ -367,6 +404,30 @@ void AddOtherTopicCommands(CLI::App* app, CommandLine* line, TopicArguments* arg
   allocate->callback([line, args] { AllocateQueues(line, *args); });
 }
 
+void AddLookCommands(CLI::App* app, CommandLine* line, TopicArguments* args) {
+  CLI::App* topics =
+      line->AddCommand(app, "topicList", "All topics", "topicList\n  mqadmin topicList -c");
+  // RocketMQ's -c has no value.
+  topics->add_flag("-c,--clusterModel", args->with_consumers,
+                   "each topic with its cluster and the groups that consume it");
+  topics->add_option("--clusterName", args->cluster, "all broker groups of this cluster");
+  topics->add_option("-b,--brokerAddr", args->broker, "the group of the broker at this address");
+  topics->callback([line, args] { TopicList(line, *args); });
+
+  CLI::App* route = WithTopic(
+      line->AddCommand(app, "topicRoute", "Which groups serve a topic, and who leads them",
+                       "topicRoute -t orders"),
+      args);
+  AddFlagWithoutEffect(route, "-l,--list", "it is always a list; --json for the other form");
+  route->callback([line, args] { TopicRoute(line, *args); });
+
+  WithPlace(WithTopic(line->AddCommand(app, "topicStatus", "Offsets of every queue of a topic",
+                                       "topicStatus -t orders"),
+                      args),
+            args)
+      ->callback([line, args] { TopicStatus(line, *args); });
+}
+
 }  // namespace
 
 void AddTopicCommands(CLI::App* app, CommandLine* line) {
@@ -387,6 +448,11 @@ void AddTopicCommands(CLI::App* app, CommandLine* line) {
                    "when senders are answered; -ack.level: by the broker's flushDiskType; "
                    "+lite.topic.expiration=MINUTES: when idle lite topics go")
       ->delimiter(',');
+  AddOnlyBool(update, "-o,--order", false,
+              "a topic of which all queues are always routed does not exist; messages of one group "
+              "keep their order in a topic with -a +message.type=FIFO");
+  AddOnlyBool(update, "-u,--unit", false, "there are no units: leave it out");
+  AddOnlyBool(update, "-s,--hasUnitSub", false, "there are no units: leave it out");
   update->callback([line] { UpdateTopic(line, args); });
 
   WithPlace(WithTopic(line->AddCommand(app, "deleteTopic", "Deletes a topic and its messages",
@@ -395,22 +461,7 @@ void AddTopicCommands(CLI::App* app, CommandLine* line) {
             &args)
       ->callback([line] { DeleteTopic(line, args); });
 
-  WithPlace(line->AddCommand(app, "topicList", "All topics", "topicList"), &args)->callback([line] {
-    TopicList(line, args);
-  });
-
-  CLI::App* route = WithTopic(
-      line->AddCommand(app, "topicRoute", "Which groups serve a topic, and who leads them",
-                       "topicRoute -t orders"),
-      &args);
-  route->callback([line] { TopicRoute(line, args); });
-
-  WithPlace(WithTopic(line->AddCommand(app, "topicStatus", "Offsets of every queue of a topic",
-                                       "topicStatus -t orders"),
-                      &args),
-            &args)
-      ->callback([line] { TopicStatus(line, args); });
-
+  AddLookCommands(app, line, &args);
   AddOtherTopicCommands(app, line, &args);
 }
 

@@ -119,13 +119,13 @@ class Client:
             endpoints.addresses.add(host=host, port=int(port))
         return endpoints
 
-    def subscribe(self, topic, group, timeout=5):
+    def subscribe(self, topic, group, timeout=5, tags="*"):
         """Announces a simple consumer by its Telemetry settings; the stream stays open."""
         settings = pb.Settings(client_type=pb.SIMPLE_CONSUMER, access_point=self._endpoints())
         settings.subscription.group.name = group
         entry = settings.subscription.subscriptions.add()
         entry.topic.name = topic
-        entry.expression.type, entry.expression.expression = pb.TAG, "*"
+        entry.expression.type, entry.expression.expression = pb.TAG, tags
         self._announce(settings, timeout)
 
     def publish(self, topic, timeout=5):
