@@ -14,10 +14,10 @@
 #include "glog/logging.h"
 #include "store/message_record.h"
 #include "store/names.h"
-#include "store/waiting_handles.h"
 #include "tests/sim/classic_consumers.h"
 #include "tests/sim/lite_clients.h"
 #include "tests/sim/member_calls.h"
+#include "tests/sim/waiting_clients.h"
 #include "tests/sim/waiting_oracle.h"
 #include "tests/sim/watched_store.h"
 
@@ -64,6 +64,13 @@ class Simulation {
     down_until_.resize(options.members, 0);
     calls_ = std::make_unique<MemberCalls>(&scheduler_, cluster_.get(), &random_);
     const auto complain = [this](std::string what) { oracle_.Complain(std::move(what)); };
+    const auto send = [this](store::NewMessage message,
+                             std::function<void(const store::SendResult*)> then) {
+      auto send = std::make_shared<Send>();
+      send->message = std::move(message);
+      send->done = std::move(then);
+      Try(send);
+    };
     moves_ = std::make_unique<MoveOperator>(
         MoveOperator::Options{.topic = kTopic,
                               .queues = kQueues,
@@ -80,14 +87,10 @@ class Simulation {
                              .expiring_topic = kExpiringLiteTopic,
                              .quota = kLiteQuota,
                              .exclusive = options.seed % 5 < 2},
-        calls_.get(), scheduler_.clock(), random_.Fork(),
-        [this](store::NewMessage message, std::function<void(const store::SendResult*)> then) {
-          auto send = std::make_shared<Send>();
-          send->message = std::move(message);
-          send->done = std::move(then);
-          Try(send);
-        },
-        complain);
+        calls_.get(), scheduler_.clock(), random_.Fork(), send, complain);
+    waiting_ = std::make_unique<WaitingClients>(
+        WaitingClients::Options{.delay_topic = kDelayTopic, .transaction_topic = kTransactionTopic},
+        calls_.get(), scheduler_.clock(), random_.Fork(), &waiting_oracle_, send, complain);
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -113,8 +116,7 @@ class Simulation {
                                      std::pair(kExpiringLiteTopic, store::TopicType::kLite)}) {
       if (!CreateTopic(name, type)) oracle_.Complain("no leader took a topic within a minute");
     }
-    Delay(0);
-    Transact(0);
+    waiting_->Start();
     for (int i = 0; i < options_.producers; ++i) Produce(i, 0);
     for (int i = 0; i < options_.consumers; ++i) Consume();
     Redrive();
@@ -165,7 +167,7 @@ class Simulation {
         member, scheduler_.clock(),
         WatchedStore::Runners{std::move(read), std::move(flush),
                               scheduler_.NewRunner(StrCat("n", member, " timer"))},
-        std::move(*opened), [this](const std::string& record) { AnswerCheck(record); }, kLogBytes);
+        std::move(*opened), [this](const std::string& record) { waiting_->AnswerCheck(record); }, kLogBytes);
     calls_->Up(member, watched->store());
     return watched;
   }
@@ -344,95 +346,7 @@ class Simulation {
     Try(send);
   }
 
-  // ---- Messages that wait
-
-  store::NewMessage Waiting(const char* topic, store::TopicType type, const std::string& body) {
-    store::NewMessage message;
-    message.topic = topic;
-    message.type = type;
-    message.body = message.message_id = body;
-    message.client_id = "waiting";
-    message.born_ms = scheduler_.clock()->WallMillis();
-    message.born_host = "127.0.0.1";
-    return message;
-  }
-
-  void SendWaiting(store::NewMessage message, std::function<void(const store::SendResult*)> then) {
-    auto send = std::make_shared<Send>();
-    const std::string body = message.body;
-    send->message = std::move(message);
-    send->done = [=, this](const store::SendResult* sent) {
-      if (sent != nullptr) waiting_oracle_.OnAcknowledged(body);
-      then(sent);
-    };
-    Try(send);
-  }
-
-  void Delay(int number) {
-    if (draining_) return;
-    After(random_.Between(5, 80) * kMillisecond, [=, this] { Delay(number + 1); });
-    store::NewMessage message = Waiting(kDelayTopic, store::TopicType::kDelay, StrCat("d", number));
-    message.deliver_ms = message.born_ms + random_.Between(0, 3'000);
-    waiting_oracle_.OnDelayedBegun(message.body, message.deliver_ms);
-    const bool recall = random_.Chance(0.3);
-    const int64_t recall_after = random_.Between(0, 3'000) * kMillisecond;
-    SendWaiting(message, [=, this, body = message.body](const store::SendResult* sent) {
-      if (sent == nullptr || !recall || sent->recall_handle.empty()) return;
-      After(recall_after, [=, this, handle = sent->recall_handle] { Recall(body, handle); });
-    });
-  }
-
-  void Recall(const std::string& body, const std::string& handle) {
-    const std::optional<int> member = PickMember();
-    if (!member) return;
-    waiting_oracle_.OnRecallBegun(body);
-    auto call = NewCall(*member, [] {});
-    StoreOf(*member)->waiting().Recall(kDelayTopic, handle,
-                                       [=, this](const absl::StatusOr<std::string>& recalled) {
-                                         if (!End(call) || !recalled.ok()) return;
-                                         waiting_oracle_.OnRecalled(body);
-                                       });
-  }
-
-  // What its producer means to do with it, whenever and however often it is asked.
-  static bool MeansToCommit(std::string_view body) { return body.back() % 2 == 0; }
-
-  void Transact(int number) {
-    if (draining_) return;
-    After(random_.Between(5, 80) * kMillisecond, [=, this] { Transact(number + 1); });
-    store::NewMessage message =
-        Waiting(kTransactionTopic, store::TopicType::kTransaction, StrCat("x", number));
-    message.check_immunity_ms = random_.Between(100, 2'000);
-    waiting_oracle_.OnHalfBegun(message.body, MeansToCommit(message.body));
-    const bool forgotten = random_.Chance(0.3);  // its producer is asked then
-    const int64_t after = random_.Between(0, 1'000) * kMillisecond;
-    SendWaiting(message, [=, this, body = message.body](const store::SendResult* sent) {
-      if (sent == nullptr || forgotten) return;
-      After(after, [=, this, id = sent->transaction_id] { EndTransaction(body, id); });
-    });
-  }
-
-  void EndTransaction(const std::string& body, const std::string& id) {
-    const std::optional<int> member = PickMember();
-    if (!member) return;
-    StoreOf(*member)->waiting().EndTransaction(
-        kTransactionTopic, body, id, MeansToCommit(body), [=, this](const absl::Status& ended) {
-          const auto reason = store::ReasonOf(ended);
-          if (reason == store::Reason::kInvalidTransactionId ||
-              reason == store::Reason::kMessageNotFound) {
-            oracle_.Complain(StrCat("the end of ", body, " was refused: ", Message(ended)));
-          }
-        });
-  }
-
-  void AnswerCheck(const std::string& record) {
-    const auto half = store::ParseRecord(record);
-    CHECK(half.ok()) << half.status();
-    const std::string body(half->body);
-    const std::string id = store::EncodeTransactionId(kTransactionTopic, half->unique_key(),
-                                                      store::HalfRef{half->physical_offset});
-    After(random_.Between(0, 50) * kMillisecond, [=, this] { EndTransaction(body, id); });
-  }
+  // ---- A consumer group, popping
 
   void Consume() {
     const std::optional<int> member = PickMember();
@@ -627,6 +541,7 @@ class Simulation {
     classic_->Drain();
     moves_->Drain();
     lite_->Drain();
+    waiting_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -748,6 +663,7 @@ class Simulation {
   std::unique_ptr<MoveOperator> moves_;
   std::unique_ptr<ClassicConsumers> classic_;
   std::unique_ptr<LiteClients> lite_;
+  std::unique_ptr<WaitingClients> waiting_;
   std::vector<int64_t> down_until_;
   bool creating_ = false;
   bool draining_ = false;
