@@ -90,6 +90,11 @@ int main(int argc, char** argv) {
     total.lite_subscriptions += result.lite_subscriptions;
     total.over_lite_quota += result.over_lite_quota;
     total.lite_deleted += result.lite_deleted;
+    total.renewed += result.renewed;
+    total.outlasted += result.outlasted;
+    total.not_renewed += result.not_renewed;
+    total.priority_consumed += result.priority_consumed;
+    total.overtaken += result.overtaken;
     total.faults += result.faults;
     total.terms += result.terms;
     if (::isatty(STDERR_FILENO)) {
@@ -105,16 +110,17 @@ int main(int argc, char** argv) {
       "delivered after that, %zu consumed by queue (%zu of them again, %zu hand-overs), %zu moves "
       "of "
       "offsets (%zu undos, %zu commits fenced), %zu consumed of lite topics (%zu subscriptions, "
-      "%zu over quota, %zu "
-      "deleted), %d faults, "
-      "%lld terms\n",
+      "%zu over quota, %zu deleted), %zu renewals (%zu messages acked after their first lease, %zu "
+      "refused once they were settled), %zu consumed by priority (%zu before earlier ones), %d "
+      "faults, %lld terms\n",
       static_cast<unsigned long long>(first),
       static_cast<unsigned long long>(first + static_cast<uint64_t>(FLAGS_runs) - 1),
       total.acknowledged, total.unknown, total.repeats, total.consumed, total.redelivered,
       total.dead_lettered, total.redriven, total.expired, total.kept_delivered,
       total.classic_consumed, total.classic_consumed_again, total.hand_overs, total.moves,
       total.undos, total.fenced, total.lite_consumed, total.lite_subscriptions,
-      total.over_lite_quota, total.lite_deleted, total.faults, static_cast<long long>(total.terms));
+      total.over_lite_quota, total.lite_deleted, total.renewed, total.outlasted, total.not_renewed,
+      total.priority_consumed, total.overtaken, total.faults, static_cast<long long>(total.terms));
   std::printf("%d passed, %d failed\n", passed, FLAGS_runs - passed);
   return passed == FLAGS_runs ? 0 : 1;
 }

@@ -17,6 +17,8 @@
 #include "tests/sim/classic_consumers.h"
 #include "tests/sim/lite_clients.h"
 #include "tests/sim/member_calls.h"
+#include "tests/sim/priority_clients.h"
+#include "tests/sim/renewed_consumers.h"
 #include "tests/sim/waiting_clients.h"
 #include "tests/sim/waiting_oracle.h"
 #include "tests/sim/watched_store.h"
@@ -33,6 +35,10 @@ constexpr char kBusyGroup[] = "B";  // nobody consumes: its offsets are moved on
 constexpr char kLiteGroup[] = "L";
 constexpr char kLiteTopic[] = "LT";
 constexpr char kExpiringLiteTopic[] = "LE";
+constexpr char kRenewedTopic[] = "R";
+constexpr char kRenewedGroup[] = "RG";
+constexpr char kPriorityTopic[] = "P";
+constexpr char kPriorityGroup[] = "PG";
 constexpr int32_t kLiteQuota = 3;
 constexpr int kQueues = 4;
 // Three segments of a member's log; what is older expires.
@@ -81,16 +87,23 @@ class Simulation {
     classic_ = std::make_unique<ClassicConsumers>(
         ClassicConsumers::Options{.group = kClassicGroup, .topic = kTopic, .queues = kQueues},
         calls_.get(), moves_.get(), scheduler_.clock(), random_.Fork(), complain);
-    lite_ = std::make_unique<LiteClients>(
-        LiteClients::Options{.group = kLiteGroup,
-                             .topic = kLiteTopic,
-                             .expiring_topic = kExpiringLiteTopic,
-                             .quota = kLiteQuota,
-                             .exclusive = options.seed % 5 < 2},
-        calls_.get(), scheduler_.clock(), random_.Fork(), send, complain);
+    lite_ = std::make_unique<LiteClients>(LiteClients::Options{.group = kLiteGroup,
+                                                               .topic = kLiteTopic,
+                                                               .expiring_topic = kExpiringLiteTopic,
+                                                               .quota = kLiteQuota,
+                                                               .exclusive = options.seed % 5 < 2},
+                                          calls_.get(), scheduler_.clock(), random_.Fork(), send,
+                                          complain);
     waiting_ = std::make_unique<WaitingClients>(
         WaitingClients::Options{.delay_topic = kDelayTopic, .transaction_topic = kTransactionTopic},
         calls_.get(), scheduler_.clock(), random_.Fork(), &waiting_oracle_, send, complain);
+    renewed_ = std::make_unique<RenewedConsumers>(
+        RenewedConsumers::Options{.group = kRenewedGroup, .topic = kRenewedTopic}, calls_.get(),
+        &scheduler_, random_.Fork(), send, complain);
+    priority_ = std::make_unique<PriorityClients>(
+        PriorityClients::Options{
+            .group = kPriorityGroup, .topic = kPriorityTopic, .queues = kQueues},
+        calls_.get(), scheduler_.clock(), random_.Fork(), send, complain);
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -106,17 +119,21 @@ class Simulation {
 
   SimulationResult Run() {
     for (int i = 0; i < cluster_->size(); ++i) StartMember(i);
-    for (const char* group : {kGroup, kClassicGroup, kLiteGroup}) {
+    for (const char* group : {kGroup, kClassicGroup, kLiteGroup, kRenewedGroup, kPriorityGroup}) {
       if (!CreateGroup(group)) oracle_.Complain("no leader took a group within a minute");
     }
     for (const auto& [name, type] : {std::pair(kTopic, store::TopicType::kNormal),
                                      std::pair(kDelayTopic, store::TopicType::kDelay),
                                      std::pair(kTransactionTopic, store::TopicType::kTransaction),
+                                     std::pair(kRenewedTopic, store::TopicType::kNormal),
+                                     std::pair(kPriorityTopic, store::TopicType::kPriority),
                                      std::pair(kLiteTopic, store::TopicType::kLite),
                                      std::pair(kExpiringLiteTopic, store::TopicType::kLite)}) {
       if (!CreateTopic(name, type)) oracle_.Complain("no leader took a topic within a minute");
     }
     waiting_->Start();
+    renewed_->Start();
+    priority_->Start();
     for (int i = 0; i < options_.producers; ++i) Produce(i, 0);
     for (int i = 0; i < options_.consumers; ++i) Consume();
     Redrive();
@@ -163,11 +180,12 @@ class Simulation {
     CHECK(opened.ok()) << "member " << member << ": " << opened.status();
     auto watched = std::make_unique<WatchedStore>(
         WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), moves_.get(), lite_.get(),
-                              &shown_, &newest_},
+                              priority_.get(), &shown_, &newest_},
         member, scheduler_.clock(),
         WatchedStore::Runners{std::move(read), std::move(flush),
                               scheduler_.NewRunner(StrCat("n", member, " timer"))},
-        std::move(*opened), [this](const std::string& record) { waiting_->AnswerCheck(record); }, kLogBytes);
+        std::move(*opened), [this](const std::string& record) { waiting_->AnswerCheck(record); },
+        kLogBytes);
     calls_->Up(member, watched->store());
     return watched;
   }
@@ -180,10 +198,12 @@ class Simulation {
       return;
     }
     StoreOf(member)->Attach(cluster_->replica(member));
+    renewed_->Up(member);
   }
 
   void CrashMember(int member, SimCluster::End end) {
     calls_->Down(member);
+    renewed_->Down(member);
     cluster_->Crash(member, end);
     calls_->LoseCallsTo(member);
   }
@@ -232,8 +252,9 @@ class Simulation {
           store::GroupConfig group;
           group.name = name;
           group.orderly = orderly_ && group.name == kGroup;
-          // Nothing of the lite topics is given up.
-          group.retry_max_times = group.name == kLiteGroup ? 1'000 : retries_;
+          // The others give nothing up.
+          const bool gives_up = group.name == kGroup || group.name == kClassicGroup;
+          group.retry_max_times = gives_up ? retries_ : 1'000;
           group.lite_client_quota = kLiteQuota;
           group.lite_exclusive = options_.seed % 5 < 2;
           group.retry_policy.delays_ms = {0, 400};
@@ -530,7 +551,8 @@ class Simulation {
     for (const store::QueueProgress& row : *rows) {
       if (row.commit_offset != row.max_offset) return false;
     }
-    return classic_->Drained(*StoreOf(leader)) && lite_->Drained();
+    return classic_->Drained(*StoreOf(leader)) && lite_->Drained() &&
+           renewed_->Drained(*StoreOf(leader)) && priority_->Drained(*StoreOf(leader));
   }
 
   void Converge() {
@@ -542,6 +564,8 @@ class Simulation {
     moves_->Drain();
     lite_->Drain();
     waiting_->Drain();
+    renewed_->Drain();
+    priority_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -564,6 +588,7 @@ class Simulation {
       lite_->CheckEnd(member, *store);
     }
     lite_->CheckLog();
+    priority_->CheckLog();
     moves_->LearnBefore(kGroup, *calls_->stores().begin()->second);
     oracle_.CheckEnd();
     CheckWaiting();
@@ -640,6 +665,11 @@ class Simulation {
     result.lite_subscriptions = lite_->subscriptions();
     result.over_lite_quota = lite_->over_quota();
     result.lite_deleted = lite_->deleted();
+    result.renewed = renewed_->renewed();
+    result.outlasted = renewed_->outlasted();
+    result.not_renewed = renewed_->not_renewed();
+    result.priority_consumed = priority_->consumed();
+    result.overtaken = priority_->overtaken();
     for (int i = 0; i < cluster_->size(); ++i) {
       if (!cluster_->running(i)) continue;
       result.terms = std::max(result.terms, cluster_->replica(i)->Status()->term.value());
@@ -664,6 +694,8 @@ class Simulation {
   std::unique_ptr<ClassicConsumers> classic_;
   std::unique_ptr<LiteClients> lite_;
   std::unique_ptr<WaitingClients> waiting_;
+  std::unique_ptr<RenewedConsumers> renewed_;
+  std::unique_ptr<PriorityClients> priority_;
   std::vector<int64_t> down_until_;
   bool creating_ = false;
   bool draining_ = false;

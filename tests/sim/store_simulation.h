@@ -50,6 +50,11 @@ struct SimulationResult {
   size_t lite_subscriptions = 0;      // changes of them
   size_t over_lite_quota = 0;         // those that were refused
   size_t lite_deleted = 0;            // lite topics that expired
+  size_t renewed = 0;                 // leases, by the members that gave them out
+  size_t outlasted = 0;               // messages acked after the end of their first lease
+  size_t not_renewed = 0;             // renewals refused after an ack or a nack
+  size_t priority_consumed = 0;       // messages with a priority
+  size_t overtaken = 0;               // times that one came before what was sent earlier
   int faults = 0;
   int64_t terms = 0;
   uint64_t tasks = 0;

@@ -45,6 +45,11 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   size_t lite_subscriptions = 0;
   size_t over_lite_quota = 0;
   size_t lite_deleted = 0;
+  size_t renewed = 0;
+  size_t outlasted = 0;
+  size_t not_renewed = 0;
+  size_t priority_consumed = 0;
+  size_t overtaken = 0;
   for (uint64_t i = 0; i < kSeedsPerCase; ++i) {
     const SimulationOptions options =
         OptionsOf(static_cast<uint64_t>(GetParam()) * kSeedsPerCase + i + 1);
@@ -69,6 +74,11 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
     lite_subscriptions += result.lite_subscriptions;
     over_lite_quota += result.over_lite_quota;
     lite_deleted += result.lite_deleted;
+    renewed += result.renewed;
+    outlasted += result.outlasted;
+    not_renewed += result.not_renewed;
+    priority_consumed += result.priority_consumed;
+    overtaken += result.overtaken;
   }
   // A run in which nothing ever succeeds would keep every promise too.
   EXPECT_GT(acknowledged, 1'000u);
@@ -88,6 +98,11 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   EXPECT_GT(lite_subscriptions, 90u);
   EXPECT_GT(over_lite_quota, 10u);
   EXPECT_GT(lite_deleted, 25u);
+  EXPECT_GT(renewed, 200u);
+  EXPECT_GT(outlasted, 150u);
+  EXPECT_GT(not_renewed, 80u);
+  EXPECT_GT(priority_consumed, 600u);
+  EXPECT_GT(overtaken, 80u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StoreSimulation, ::testing::Range(0, 20));

@@ -26,6 +26,7 @@
 #include "store/names.h"
 #include "tests/sim/classic_consumers.h"
 #include "tests/sim/lite_clients.h"
+#include "tests/sim/priority_clients.h"
 #include "tests/sim/sim_scheduler.h"
 #include "tests/sim/store_oracle.h"
 #include "tests/sim/waiting_oracle.h"
@@ -71,6 +72,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     ClassicConsumers* classic = nullptr;
     MoveOperator* moves = nullptr;
     LiteClients* lite = nullptr;
+    PriorityClients* priority = nullptr;
     std::set<std::pair<int, LogPosition>>* shown = nullptr;
     LogIndex* newest = nullptr;  // that any member applied
   };
@@ -148,6 +150,10 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
       if (is_new && store::IsLiteTopic(record->topic)) {
         oracles_.lite->OnMessage(std::string(record->topic), record->queue_offset, body);
       }
+      if (is_new) {
+        oracles_.priority->OnMessage(entry.index, std::string(record->topic), record->queue_id,
+                                     record->queue_offset, body);
+      }
       const std::string_view settles = record->properties.Get(store::property::kSettles);
       if (settles.substr(0, 2) == "R:") {
         oracles_.store->OnRedriveApplied(std::string(settles), record->physical_offset, body);
@@ -184,6 +190,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
         oracles_.moves->OnRetain(*retain);
         oracles_.classic->OnRetain(place, *retain);
         oracles_.lite->OnRetain(*retain);
+        oracles_.priority->OnRetain(place, *retain);
       } else if (const auto* subscribe = std::get_if<store::SubscribeLite>(&command->body)) {
         oracles_.lite->OnSubscribe(place, clock_->MonotonicMillis(), *subscribe);
       } else if (const auto* ack = std::get_if<store::Ack>(&command->body)) {
@@ -196,6 +203,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
         }
       } else if (const auto* grant = std::get_if<store::Grant>(&command->body)) {
         oracles_.lite->OnGrant(place, *grant);
+        oracles_.priority->OnGrant(place, *grant);
         if (grant->group != kWatchedGroup || grant->topic != kWatchedTopic) continue;
         for (const store::GrantItem& item : grant->items) oracles_.store->OnGrant(place, item);
       }
