@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "client/await_answer.h"
 #include "client/grpc_push_consumer.h"
+#include "client/orderly_pause.h"
 #include "client/user_code.h"
 #include "glog/logging.h"
 
@@ -19,10 +20,6 @@ namespace v2 = ::apache::rocketmq::v2;
 constexpr int64_t kLookForOverdueMs = 1'000;
 // Before a message is tried again here because the broker did not take it back.
 constexpr int64_t kLocalRetryMs = 5'000;
-// A queue gives its thread to others after that long.
-constexpr int64_t kOrderlyRunMs = 60'000;
-constexpr int64_t kMinSuspendMs = 10;
-constexpr int64_t kMaxSuspendMs = 30'000;
 
 absl::Status CheckThreads(int threads) {
   if (threads >= 1 && threads <= 1'000) return absl::OkStatus();
@@ -45,6 +42,11 @@ absl::Status CheckOptions(const PushConsumerOptions& options) {
   if (options.pullBatchSize < 1 || options.pullBatchSize > 32) {
     return absl::InvalidArgumentError(
         StrCat("pullBatchSize ", options.pullBatchSize, ": expected 1 to 32"));
+  }
+  if (options.maxTimeConsumeContinuously < 1) {
+    return absl::InvalidArgumentError(StrCat("maxTimeConsumeContinuously ",
+                                             options.maxTimeConsumeContinuously,
+                                             ": expected milliseconds, 1 at least"));
   }
   if (options.consumeTimeout < 10) {
     return absl::InvalidArgumentError(
@@ -311,7 +313,7 @@ void PushConsumer::Impl::SendBack(const HeldPtr& held, ReceivedMessage message,
 void PushConsumer::Impl::ConsumeOrderly(const HeldPtr& held) {
   const int64_t began_ms = NowMs();
   std::optional<int64_t> pause_ms;
-  while (!pause_ms.has_value() && NowMs() - began_ms < kOrderlyRunMs) {
+  while (!pause_ms.has_value() && NowMs() - began_ms < options_.maxTimeConsumeContinuously) {
     {
       absl::MutexLock lock(&mu_);
       if (!MayConsume(*held)) break;
@@ -332,9 +334,7 @@ std::optional<int64_t> PushConsumer::Impl::ConsumeOneOrderly(const HeldPtr& held
   const absl::Status ran = RunUserCode([&] { status = options_.orderly(batch, context); });
   LogFailedListener(batch, ran);
   const int64_t pause_ms =
-      std::clamp(context.suspend_current_queue_time_ms < 0 ? options_.suspendCurrentQueueTimeMillis
-                                                           : context.suspend_current_queue_time_ms,
-                 kMinSuspendMs, kMaxSuspendMs);
+      OrderlyPauseMs(options_.suspendCurrentQueueTimeMillis, context.suspend_current_queue_time_ms);
   if (status == ConsumeOrderlyStatus::kSuspendCurrentQueueAMoment) {
     return FailOrderly(held, std::move(batch), pause_ms);
   }

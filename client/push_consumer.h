@@ -59,6 +59,8 @@ enum class ConsumeOrderlyStatus {
 
 struct ConsumeOrderlyContext {
   MessageQueue queue;
+  // False: kSuccess commits nothing; what it is said of counts as held (pullThresholdForQueue)
+  // until kCommit, and comes again after kRollback, and to the next owner.
   bool auto_commit = true;
   int64_t suspend_current_queue_time_ms = -1;  // -1: the option's; else 10 to 30,000
 };
@@ -92,7 +94,9 @@ struct PushConsumerOptions {
   // A message that failed that often goes to the dead-letter queue. -1: concurrently, as often as
   // the group's settings at the broker say; orderly, never.
   int32_t maxReconsumeTimes = -1;
-  int64_t suspendCurrentQueueTimeMillis = 1'000;
+  int64_t suspendCurrentQueueTimeMillis = 1'000;  // 10 to 30,000: less or more is the nearest
+  // So long an orderly listener has a queue; then the thread goes to other queues that wait.
+  int64_t maxTimeConsumeContinuously = 60'000;
   int64_t persistConsumerOffsetInterval = 5'000;
   int64_t rebalanceInterval = 20'000;
   // How long a queue stays locked when its owner dies; it is renewed three times as often.

@@ -107,6 +107,46 @@ TEST_F(ListenerTest, WithoutAutoCommitTheNextOwnerBeginsAfterTheLastCommit) {
   EXPECT_THAT(calls(), ElementsAre("0", "1", "2", "3", "2", "3"));
 }
 
+TEST_F(ListenerTest, AQueueWithABacklogGivesTheThreadToTheOthersWhenItsTimeIsUp) {
+  CreateTopic("orders", 2);
+  PushConsumerOptions options = Options();
+  ASSERT_EQ(options.maxTimeConsumeContinuously, 60'000);
+  options.maxTimeConsumeContinuously = 20;
+  options.consumeThreadNumber = 1;
+  options.pollNameServerInterval = 50;
+  std::atomic<bool> other_came = false;
+  std::atomic<int> behind = 0;
+  options.orderly = [&](const auto& messages, auto&) {
+    if (messages[0].body == "other") {
+      other_came = true;
+    } else {
+      // A millisecond's work each: all of them take several times longer than a run may.
+      absl::Notification never;
+      never.WaitForNotificationWithTimeout(absl::Milliseconds(1));
+      if (!other_came) ++behind;
+    }
+    seen_.Add("a", messages);
+    return ConsumeOrderlyStatus::kSuccess;
+  };
+  auto a = Run(std::move(options));
+  AwaitShares({a.get()}, {2});
+  a->Suspend();
+  auto producer = StartProducer();
+  const auto send_to = [&](int queue, const std::string& body) {
+    auto sent =
+        producer->SendToQueue(Make("orders", body), {"orders", groups_[0]->name(), QueueId(queue)});
+    ASSERT_TRUE(sent.ok()) << sent.status();
+  };
+  for (int i = 0; i < 300; ++i) send_to(0, StrCat(i));
+  send_to(1, "other");
+  a->Resume();
+  WaitUntil([&] { return seen_.distinct() == 301; });
+  EXPECT_LT(behind, 200) << "it waited for the whole backlog";
+  std::vector<std::string> of_queue_0 = seen_.of("a");
+  std::erase(of_queue_0, "other");
+  for (size_t i = 0; i < of_queue_0.size(); ++i) EXPECT_EQ(of_queue_0[i], StrCat(i));
+}
+
 TEST_F(ListenerTest, OfAConcurrentBatchWhatIsBehindTheAckIndexComesAgainAndTheRestDoesNot) {
   PushConsumerOptions options = Options();
   options.consumeMessageBatchMaxSize = 4;
