@@ -37,6 +37,9 @@ struct CallContext {
   // x-raftmq-delay-level: of what is sent; 0: none.
   int32_t delay_level = 0;
   std::string ack_level;  // x-raftmq-ack-level: of what is sent; "": the topic's
+  // x-raftmq-topic-created: the created_index of the topic that is meant, and not another of its
+  // name.
+  std::optional<LogIndex> topic_created;
   // x-raftmq-read, x-raftmq-min-applied-index: how fresh a read must be (ReadBarrier).
   std::string read_level;
   std::optional<LogIndex> min_applied;

@@ -68,6 +68,11 @@ void FillCallContext(const grpc::ServerContext& grpc, Clock* clock, CallContext*
       }
     } else if (name == "x-raftmq-ack-level") {
       context->ack_level = value;
+    } else if (name == "x-raftmq-topic-created") {
+      int64_t index = -1;
+      // What is no number is no topic's.
+      if (!absl::SimpleAtoi({value.data(), value.size()}, &index)) index = -1;
+      context->topic_created = LogIndex(index);
     } else if (name == "x-raftmq-read") {
       context->read_level = value;
     } else if (name == "x-raftmq-min-applied-index") {

@@ -139,6 +139,9 @@ struct GrpcPeerClient::Impl {
       context->AddMetadata("x-raftmq-delay-level", StrCat(caller.delay_level));
     }
     if (!caller.ack_level.empty()) context->AddMetadata("x-raftmq-ack-level", caller.ack_level);
+    if (caller.topic_created) {
+      context->AddMetadata("x-raftmq-topic-created", StrCat(*caller.topic_created));
+    }
     const int64_t left_ms = std::max<int64_t>(deadline_ms - clock->MonotonicMillis(), 1);
     context->set_deadline(
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(left_ms, GPR_TIMESPAN)));

@@ -21,6 +21,11 @@ constexpr int64_t kPullGraceMs = 2'000;
 constexpr int64_t kPullMinMs = 700;
 constexpr int64_t kWatchMs = 24 * 3'600'000;
 
+std::vector<std::pair<std::string, std::string>> TopicHeader(GroupCalls::TopicCreated topic) {
+  if (!topic.has_value()) return {};
+  return {{"x-raftmq-topic-created", StrCat(*topic)}};
+}
+
 }  // namespace
 
 template <typename Request, typename Response>
@@ -221,10 +226,11 @@ void GroupCalls::FillQueue(const MessageQueue& queue, v2::MessageQueue* out) con
   out->mutable_broker()->set_name(queue.broker_name);
 }
 
-void GroupCalls::Pull(const MessageQueue& queue, QueueOffset offset, int32_t max,
-                      const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done,
-                      std::optional<int64_t> timeout_ms) {
+void GroupCalls::Pull(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
+                      int32_t max, const MessageSelector& selector, int64_t suspend_ms,
+                      Done<Pulled> done, std::optional<int64_t> timeout_ms) {
   auto op = std::make_shared<PullOp>();
+  op->headers = TopicHeader(topic);
   op->request.mutable_group()->set_name(consumer_group_);
   FillQueue(queue, op->request.mutable_message_queue());
   op->request.set_offset(offset.value());
@@ -241,7 +247,7 @@ void GroupCalls::Pull(const MessageQueue& queue, QueueOffset offset, int32_t max
         timeout_ms.value_or(suspend_ms + std::max(timeout_ms_, kPullGraceMs)));
 }
 
-void GroupCalls::UpdateOffset(const MessageQueue& queue, QueueOffset offset,
+void GroupCalls::UpdateOffset(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
                               absl::AnyInvocable<void(absl::Status)> done) {
   v2::UpdateOffsetRequest request;
   request.mutable_group()->set_name(consumer_group_);
@@ -250,7 +256,8 @@ void GroupCalls::UpdateOffset(const MessageQueue& queue, QueueOffset offset,
   Call<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(
       queue, std::move(request), &ClientInstance::StubAt,
       &ClientInstance::Stub::PrepareAsyncUpdateOffset,
-      [done = std::move(done)](absl::Status status, auto&) mutable { done(std::move(status)); });
+      [done = std::move(done)](absl::Status status, auto&) mutable { done(std::move(status)); },
+      TopicHeader(topic));
 }
 
 void GroupCalls::CommittedOffset(const MessageQueue& queue, Done<std::optional<QueueOffset>> done) {
@@ -310,7 +317,7 @@ void GroupCalls::OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms,
 
 void GroupCalls::LockQueues(const std::string& topic, const std::string& broker_name,
                             const std::vector<QueueId>& queues, int64_t lease_ms,
-                            Done<std::vector<QueueId>> done) {
+                            Done<Locked> done) {
   v1::LockQueuesRequest request;
   request.set_group(consumer_group_);
   request.set_topic(topic);
@@ -321,14 +328,16 @@ void GroupCalls::LockQueues(const std::string& topic, const std::string& broker_
       &ClientInstance::ConsumersStub::PrepareAsyncLockQueues,
       [done = std::move(done)](absl::Status status, v1::LockQueuesResponse& response) mutable {
         if (!status.ok()) return done(std::move(status));
-        std::vector<QueueId> locked;
-        for (const int32_t queue : response.queues()) locked.push_back(QueueId(queue));
+        Locked locked;
+        for (const int32_t queue : response.queues()) locked.queues.push_back(QueueId(queue));
+        locked.topic = LogIndex(response.topic_created_index());
         done(std::move(locked));
       });
 }
 
-void GroupCalls::SendMessageBack(const MessageQueue& queue, QueueOffset offset, int32_t delay_level,
-                                 std::optional<int32_t> max_retries, Done<bool> done) {
+void GroupCalls::SendMessageBack(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
+                                 int32_t delay_level, std::optional<int32_t> max_retries,
+                                 Done<bool> done) {
   v1::SendMessageBackRequest request;
   request.set_group(consumer_group_);
   request.set_topic(queue.topic);
@@ -342,7 +351,8 @@ void GroupCalls::SendMessageBack(const MessageQueue& queue, QueueOffset offset, 
       [done = std::move(done)](absl::Status status, v1::SendMessageBackResponse& response) mutable {
         if (!status.ok()) return done(std::move(status));
         done(response.dead_lettered());
-      });
+      },
+      TopicHeader(topic));
 }
 
 void GroupCalls::EndTransaction(const std::string& topic, const std::string& broker_name,

@@ -18,6 +18,7 @@ constexpr size_t kManyTries = 20;
 constexpr int64_t kLongWatchPauseMs = 1'000;
 constexpr int64_t kLookAtRoutesMs = 1'000;
 constexpr int64_t kMaxLeaveMs = 30'000;
+constexpr int64_t kLookForTopicsMs = 2'000;
 
 }  // namespace
 
@@ -83,7 +84,7 @@ absl::Status GroupQueues::CheckSelector(const std::string& topic, const MessageS
   const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
   const absl::Status pulled =
       AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
-        calls_->Pull(queue, QueueOffset(0), 1, selector, 0, std::move(done));
+        calls_->Pull(queue, std::nullopt, QueueOffset(0), 1, selector, 0, std::move(done));
       }).status();
   if (!absl::IsInvalidArgument(pulled)) return absl::OkStatus();
   return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
@@ -262,12 +263,19 @@ std::string GroupQueues::RoutesSeen() const {
 
 void GroupQueues::RebalanceEvery() {
   std::string seen = RoutesSeen();
+  std::set<std::string> routed;
+  for (const RouteCache::Route& route : instance_->routes()->All()) routed.insert(route->topic);
   bool due = false;
   {
     absl::MutexLock lock(&mu_);
     if (closed_) return;
-    due = seen != routes_seen_ || NowMs() - rebalanced_ms_ >= options_.rebalanceInterval ||
-          (clustering() && watches_.empty());  // none of the topics is there yet
+    // A topic that is not there (yet, or again) is looked for more often.
+    const bool all_there =
+        std::all_of(subscription_.begin(), subscription_.end(),
+                    [&](const auto& subscribed) { return routed.contains(subscribed.first); });
+    const int64_t passed_ms = NowMs() - rebalanced_ms_;
+    due = seen != routes_seen_ || passed_ms >= options_.rebalanceInterval ||
+          (!all_there && passed_ms >= kLookForTopicsMs);
     routes_seen_ = std::move(seen);
   }
   if (due) Rebalance();
@@ -383,27 +391,26 @@ void GroupQueues::Take(const std::string& topic, const std::string& broker,
                        const std::vector<HeldPtr>& queues) {
   const int64_t asked_ms = NowMs();
   if (!clustering()) {
-    for (const HeldPtr& held : queues) OnTaken(held, true, asked_ms);
+    for (const HeldPtr& held : queues) OnTaken(held, true, std::nullopt, asked_ms);
     return;
   }
   std::vector<QueueId> ids;
   for (const HeldPtr& held : queues) ids.push_back(held->queue.queue);
   calls_->LockQueues(topic, broker, ids, options_.lockLeaseMillis,
-                     [this, queues, asked_ms](absl::StatusOr<std::vector<QueueId>> locked) {
+                     [this, queues, asked_ms](const absl::StatusOr<GroupCalls::Locked>& locked) {
                        LOG_IF(WARNING, !locked.ok() && !absl::IsCancelled(locked.status()))
                            << "queues of topic " << queues[0]->queue.topic << " at "
                            << queues[0]->queue.broker_name
                            << " could not be locked: " << locked.status();
                        for (const HeldPtr& held : queues) {
-                         OnTaken(held,
-                                 locked.ok() && std::find(locked->begin(), locked->end(),
-                                                          held->queue.queue) != locked->end(),
-                                 asked_ms);
+                         const bool mine = locked.ok() && locked->Has(held->queue.queue);
+                         OnTaken(held, mine, mine ? locked->topic : std::nullopt, asked_ms);
                        }
                      });
 }
 
-void GroupQueues::OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms) {
+void GroupQueues::OnTaken(const HeldPtr& held, bool locked, GroupCalls::TopicCreated topic,
+                          int64_t asked_ms) {
   bool leaving = false;
   std::optional<QueueOffset> local;
   {
@@ -412,6 +419,7 @@ void GroupQueues::OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms) {
       Forget(held);
     } else {
       held->locked_until_ms = asked_ms + options_.lockLeaseMillis;
+      held->topic = topic;
       leaving = held->leaving;
       const auto it = local_offsets_.find(KeyOf(held->queue));
       if (it != local_offsets_.end()) local = it->second;
@@ -445,6 +453,12 @@ void GroupQueues::StartPulling(const HeldPtr& held, QueueOffset offset) {
   options.pullBatchSize = options_.pullBatchSize;
   options.brokerSuspendMaxTimeMillis = options_.brokerSuspendMaxTimeMillis;
   options.thresholds = options_.thresholds;
+  options.topic_created = held->topic;
+  if (clustering()) {
+    options.on_topic_gone = [this, weak = std::weak_ptr<Held>(held)] {
+      if (const HeldPtr gone = weak.lock()) LeaveGone(gone);
+    };
+  }
   auto puller =
       std::make_shared<QueuePuller>(held->queue, std::move(options), offset, calls_.get(),
                                     instance_->timers(), [this, weak = std::weak_ptr<Held>(held)] {
@@ -494,6 +508,16 @@ void GroupQueues::Lose(const HeldPtr& held) {
   Leave(held);
 }
 
+// Its topic was deleted. If there is another of its name, its queues are taken anew: their offsets
+// are others.
+void GroupQueues::LeaveGone(const HeldPtr& held) {
+  LOG(INFO) << "topic " << held->queue.topic << " of queue " << held->queue.queue << " at "
+            << held->queue.broker_name << " was deleted";
+  instance_->routes()->Doubt(held->queue.topic);
+  absl::MutexLock lock(&mu_);
+  Leave(held);
+}
+
 // Nothing of it is in hand any more, or it was for too long. What was not begun is the next
 // owner's.
 void GroupQueues::Depart(const HeldPtr& held) {
@@ -512,7 +536,7 @@ void GroupQueues::Depart(const HeldPtr& held) {
   }
   auto let_go = [this, held] {
     calls_->LockQueues(held->queue.topic, held->queue.broker_name, {held->queue.queue}, 0,
-                       [this, held](const absl::StatusOr<std::vector<QueueId>>&) {
+                       [this, held](const absl::StatusOr<GroupCalls::Locked>&) {
                          {
                            absl::MutexLock lock(&mu_);
                            Forget(held);
@@ -521,7 +545,7 @@ void GroupQueues::Depart(const HeldPtr& held) {
                        });
   };
   if (!offset.has_value()) return let_go();
-  calls_->UpdateOffset(held->queue, *offset,
+  calls_->UpdateOffset(held->queue, held->topic, *offset,
                        [held, let_go = std::move(let_go)](const absl::Status& status) {
                          LOG_IF(WARNING, !status.ok())
                              << "queue " << held->queue.queue << " of topic " << held->queue.topic
@@ -569,21 +593,22 @@ void GroupQueues::RenewAt(const std::string& topic, const std::string& broker,
   const int64_t asked_ms = NowMs();
   calls_->LockQueues(
       topic, broker, ids, options_.lockLeaseMillis,
-      [this, queues = std::move(queues), asked_ms](absl::StatusOr<std::vector<QueueId>> locked) {
-        if (!locked.ok()) return;  // the next time; or they run out
-        {
-          absl::MutexLock lock(&mu_);
-          for (const HeldPtr& held : queues) {
-            const bool mine =
-                std::find(locked->begin(), locked->end(), held->queue.queue) != locked->end();
-            // An answer that comes after the end of the lock may have come after another's time.
-            if (mine && NowMs() < held->locked_until_ms) {
-              held->locked_until_ms =
-                  std::max(held->locked_until_ms, asked_ms + options_.lockLeaseMillis);
-            } else if (!held->departing) {
-              // Or an operator moved the group's offset.
-              Lose(held);
-            }
+      [this, topic, queues = std::move(queues),
+       asked_ms](const absl::StatusOr<GroupCalls::Locked>& locked) {
+        const auto deleted = [&](const HeldPtr& held) {  // there may be another of its name
+          return !locked.ok() || locked->topic != held->topic;
+        };
+        if (!locked.ok() && !absl::IsNotFound(locked.status())) return;  // the next time
+        if (std::any_of(queues.begin(), queues.end(), deleted)) instance_->routes()->Doubt(topic);
+        absl::MutexLock lock(&mu_);
+        for (const HeldPtr& held : queues) {
+          const bool mine = !deleted(held) && locked->Has(held->queue.queue);
+          // An answer that comes after the end of the lock may have come after another's time.
+          if (mine && NowMs() < held->locked_until_ms) {
+            held->locked_until_ms =
+                std::max(held->locked_until_ms, asked_ms + options_.lockLeaseMillis);
+          } else if (!held->departing) {
+            Lose(held);  // or an operator moved the group's offset
           }
         }
       });
@@ -612,7 +637,7 @@ std::vector<std::pair<GroupQueues::HeldPtr, QueueOffset>> GroupQueues::Moved() {
 
 void GroupQueues::CommitAt(const HeldPtr& held, QueueOffset offset,
                            absl::AnyInvocable<void(absl::Status)> done) {
-  calls_->UpdateOffset(held->queue, offset,
+  calls_->UpdateOffset(held->queue, held->topic, offset,
                        [this, held, offset, done = std::move(done)](absl::Status status) mutable {
                          {
                            absl::MutexLock lock(&mu_);

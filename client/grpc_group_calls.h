@@ -7,6 +7,7 @@
 // "mq-client" thread, which it must not hold up.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,6 +37,7 @@ class GroupCalls {
   // once. Not on one of the threads above.
   void Close();
 
+  using TopicCreated = std::optional<LogIndex>;
   template <typename T>
   using Done = absl::AnyInvocable<void(absl::StatusOr<T>)>;
 
@@ -45,12 +47,14 @@ class GroupCalls {
     bool offset_illegal = false;  // the queue does not reach there: below its min or beyond its max
   };
   // Waits up to `suspend_ms` for something to be there. `timeout_ms`: of all tries with that wait;
-  // none: the wait and the timeout of other calls.
-  void Pull(const MessageQueue& queue, QueueOffset offset, int32_t max,
+  // none: the wait and the timeout of other calls. `topic`, here and below: as LockQueues told;
+  // NotFound then, if that topic was deleted, also if there is another of its name. None:
+  // whichever.
+  void Pull(const MessageQueue& queue, TopicCreated topic, QueueOffset offset, int32_t max,
             const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done,
             std::optional<int64_t> timeout_ms = std::nullopt);
 
-  void UpdateOffset(const MessageQueue& queue, QueueOffset offset,
+  void UpdateOffset(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
                     absl::AnyInvocable<void(absl::Status)> done);
   // None: the group never committed one on this topic.
   void CommittedOffset(const MessageQueue& queue, Done<std::optional<QueueOffset>> done);
@@ -60,14 +64,20 @@ class GroupCalls {
   // Of the first message stored at that time or later; the max offset if there is none.
   void OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms, Done<QueueOffset> done);
 
+  struct Locked {
+    std::vector<QueueId> queues;  // that this client holds now, or held
+    TopicCreated topic;           // whose they are
+    bool Has(QueueId queue) const {
+      return std::find(queues.begin(), queues.end(), queue) != queues.end();
+    }
+  };
   // Takes or renews queues of a topic, for `lease_ms` from when it is called or later; 0: lets go
-  // of them. Those that this client holds then, or held.
+  // of them.
   void LockQueues(const std::string& topic, const std::string& broker_name,
-                  const std::vector<QueueId>& queues, int64_t lease_ms,
-                  Done<std::vector<QueueId>> done);
+                  const std::vector<QueueId>& queues, int64_t lease_ms, Done<Locked> done);
   // The message comes again in the group's retry topic; or, true, it was dead-lettered.
-  void SendMessageBack(const MessageQueue& queue, QueueOffset offset, int32_t delay_level,
-                       std::optional<int32_t> max_retries, Done<bool> done);
+  void SendMessageBack(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
+                       int32_t delay_level, std::optional<int32_t> max_retries, Done<bool> done);
   // Makes this client a member of the group; tells who else is, until the stream ends. One try, at
   // the member whose turn it is: `attempt` counts.
   void WatchGroup(const std::string& topic, const std::string& broker_name, size_t attempt,

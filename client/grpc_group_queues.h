@@ -76,6 +76,7 @@ class GroupQueues {
     MessageSelector selector;
     std::shared_ptr<QueuePuller> puller;  // null until the queue's offset is known
     int64_t locked_until_ms = 0;          // monotonic; 0: not locked
+    GroupCalls::TopicCreated topic;       // it is a queue of; since it was locked
     bool leaving = false;
     bool lost = false;       // the broker took the lock back: what is in hand is not committed
     bool departing = false;  // its last calls are under way
@@ -143,10 +144,11 @@ class GroupQueues {
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Take(const std::string& topic, const std::string& broker,
             const std::vector<HeldPtr>& queues);
-  void OnTaken(const HeldPtr& held, bool locked, int64_t asked_ms);
+  void OnTaken(const HeldPtr& held, bool locked, GroupCalls::TopicCreated topic, int64_t asked_ms);
   void StartPulling(const HeldPtr& held, QueueOffset offset);
   void Leave(const HeldPtr& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Lose(const HeldPtr& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LeaveGone(const HeldPtr& held);
   void Depart(const HeldPtr& held);
   void Forget(const HeldPtr& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RenewLocks();

@@ -96,7 +96,7 @@ void PullConsumer::Impl::Pull(const MessageQueue& queue, const MessageSelector& 
                               QueueOffset offset, int32_t max, int64_t suspend_ms,
                               PullCallback done) {
   calls.Pull(
-      queue, offset, max, selector, suspend_ms,
+      queue, std::nullopt, offset, max, selector, suspend_ms,
       [this, queue, offset,
        done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
         if (!pulled.ok()) return done(pulled.status());
@@ -152,7 +152,7 @@ absl::Status PullConsumer::Impl::Commit() {
   for (const auto& [key, puller] : moved) {
     const QueueOffset offset = puller->messages().taken_offset();
     const auto status = AwaitAnswer<absl::Status>([&, p = puller.get()](auto done) {
-      calls.UpdateOffset(p->queue(), offset, std::move(done));
+      calls.UpdateOffset(p->queue(), std::nullopt, offset, std::move(done));
     });
     if (first.ok()) first = status;
     absl::MutexLock lock(&mu);
@@ -237,7 +237,7 @@ void PullConsumer::PullAsync(const MessageQueue& queue, const MessageSelector& s
 
 absl::Status PullConsumer::UpdateConsumeOffset(const MessageQueue& queue, QueueOffset offset) {
   return AwaitAnswer<absl::Status>(
-      [&](auto done) { impl_->calls.UpdateOffset(queue, offset, std::move(done)); });
+      [&](auto done) { impl_->calls.UpdateOffset(queue, std::nullopt, offset, std::move(done)); });
 }
 
 absl::StatusOr<std::optional<QueueOffset>> PullConsumer::FetchConsumeOffset(

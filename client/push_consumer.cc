@@ -287,7 +287,7 @@ void PushConsumer::Impl::SendBack(const HeldPtr& held, ReceivedMessage message,
   if (options_.maxReconsumeTimes >= 0) max_retries = options_.maxReconsumeTimes;
   const QueueOffset offset = message.offset;
   calls_->SendMessageBack(
-      held->queue, offset, delay_level, max_retries,
+      held->queue, held->topic, offset, delay_level, max_retries,
       [this, held, message = std::move(message)](absl::StatusOr<bool> dead_lettered) mutable {
         if (dead_lettered.ok()) {
           held->puller->messages().Done(message.offset);
@@ -380,7 +380,7 @@ std::optional<int64_t> PushConsumer::Impl::FailOrderly(const HeldPtr& held, Batc
 bool PushConsumer::Impl::GiveUp(const HeldPtr& held, const ReceivedMessage& message) {
   const absl::Status status =
       AwaitAnswer<absl::StatusOr<bool>>([&](auto done) {
-        calls_->SendMessageBack(held->queue, message.offset, 0, 0, std::move(done));
+        calls_->SendMessageBack(held->queue, held->topic, message.offset, 0, 0, std::move(done));
       }).status();
   LOG_IF(WARNING, !status.ok()) << "message " << message.message_id << " of topic " << message.topic
                                 << " could not be dead-lettered, it is tried again: " << status;

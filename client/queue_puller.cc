@@ -35,12 +35,16 @@ void QueuePuller::Pull() {
 }
 
 void QueuePuller::PullFrom(ProcessQueue::Next from) {
-  calls_->Pull(queue_, from.offset, options_.pullBatchSize, options_.selector,
-               options_.brokerSuspendMaxTimeMillis,
+  calls_->Pull(queue_, options_.topic_created, from.offset, options_.pullBatchSize,
+               options_.selector, options_.brokerSuspendMaxTimeMillis,
                [self = shared_from_this(), from](absl::StatusOr<GroupCalls::Pulled> pulled) {
                  if (!pulled.ok()) {
                    self->Ended(from.generation);
                    if (absl::IsCancelled(pulled.status())) return;
+                   if (absl::IsNotFound(pulled.status()) && self->options_.on_topic_gone) {
+                     if (!self->stopped()) self->options_.on_topic_gone();
+                     return;
+                   }
                    LOG_EVERY_N(WARNING, 10)
                        << "pull of topic " << self->queue_.topic << " queue " << self->queue_.queue
                        << " at " << self->queue_.broker_name << ": " << pulled.status();

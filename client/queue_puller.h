@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -26,6 +27,11 @@ struct QueuePullerOptions {
   int32_t pullBatchSize = 32;
   int64_t brokerSuspendMaxTimeMillis = 15'000;
   ProcessQueue::Thresholds thresholds;
+  // The topic that is read, as GroupCalls::LockQueues told, and who is told, once, when it is not
+  // there any more: then no more is pulled. None: whichever topic has the name, as long as it
+  // takes.
+  std::optional<LogIndex> topic_created;
+  std::function<void()> on_topic_gone;
 };
 
 class QueuePuller : public std::enable_shared_from_this<QueuePuller> {

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "broker/forwarding.h"
 #include "broker/handlers/consumers_handlers.h"
+#include "broker/topic_created.h"
 #include "broker/validation.h"
 #include "store/message_properties.h"
 #include "store/message_record.h"
@@ -135,11 +136,16 @@ void ConsumersHandlers::LockQueues(LockQueuesCall* call) {
   lock.client_id = call->context().client_id;
   lock.lease_ms = std::clamp<int64_t>(request.lease_ms(), 0, kMaxLockMs);
   for (const int32_t queue : request.queues()) lock.queues.push_back(QueueId(queue));
-  deps_.store->LockQueues(std::move(lock), [call](absl::StatusOr<std::vector<QueueId>> queues) {
-    if (!queues.ok()) return call->Fail(ForTheNextMember(queues.status()));
-    for (const QueueId queue : *queues) call->response()->add_queues(queue.value());
-    call->Finish();
-  });
+  deps_.store->LockQueues(std::move(lock),
+                          [this, call](absl::StatusOr<std::vector<QueueId>> queues) {
+                            if (!queues.ok()) return call->Fail(ForTheNextMember(queues.status()));
+                            const auto topic = deps_.store->FindTopic(call->request().topic());
+                            if (!topic.ok()) return call->Fail(topic.status());  // deleted since
+                            call->response()->set_topic_created_index(topic->created_index.value());
+                            for (const QueueId queue : *queues)
+                              call->response()->add_queues(queue.value());
+                            call->Finish();
+                          });
 }
 
 void ConsumersHandlers::WatchGroup(WatchGroupCall* call) {
@@ -211,6 +217,11 @@ void ConsumersHandlers::SendMessageBack(SendMessageBackCall* call) {
   }
   deps_.reads->Post([this, call] {
     absl::StatusOr<Returned> returned = Return(call->request());
+    if (const absl::Status same =
+            CheckTopicCreated(call->context(), *deps_.store, call->request().topic());
+        !same.ok()) {
+      returned = same;
+    }
     if (!returned.ok()) return call->Fail(ForTheNextMember(returned.status()));
     StoreReturned(call, *std::move(returned));
   });

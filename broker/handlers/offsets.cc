@@ -1,5 +1,6 @@
 #include "broker/handlers/messaging_handlers.h"
 #include "broker/proto_time.h"
+#include "broker/topic_created.h"
 
 namespace raftmq::broker {
 namespace {
@@ -31,6 +32,10 @@ void MessagingHandlers::Execute(UpdateOffsetCall* call) {
   if (status.ok() && request.offset() < 0) {
     status = store::Refuse(store::Reason::kIllegalOffset,
                            StrCat("offset ", request.offset(), " is negative"));
+  }
+  if (status.ok()) {
+    status =
+        CheckTopicCreated(call->context(), *deps_.store, request.message_queue().topic().name());
   }
   if (!status.ok()) return FinishWithError(call, status);
   deps_.store->UpdateOffset(request.group().name(), request.message_queue().topic().name(),

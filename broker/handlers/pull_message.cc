@@ -8,6 +8,7 @@
 #include "broker/handlers/messaging_handlers.h"
 #include "broker/message_conversion.h"
 #include "broker/proto_time.h"
+#include "broker/topic_created.h"
 #include "store/message_filter.h"
 #include "store/message_properties.h"
 #include "store/message_record.h"
@@ -72,6 +73,11 @@ void MessagingHandlers::Pull(const std::shared_ptr<OpenPull>& pull) {
       request.message_queue().topic().name(), QueueId(request.message_queue().id()), pull->offset,
       std::clamp(request.batch_size(), 1, options_.limits.max_receive_batch), kMaxPullBytes);
   if (!records.ok()) return FinishPull(*pull, records.status());
+  if (const absl::Status same = CheckTopicCreated(pull->call->context(), *deps_.store,
+                                                  request.message_queue().topic().name());
+      !same.ok()) {
+    return FinishPull(*pull, same);
+  }
   std::vector<v2::PullMessageResponse> messages;
   for (const std::string& record : *records) {
     const auto header = store::ReadRecordHeader(record);
