@@ -109,7 +109,10 @@ class AloneTest : public testing::Test {
     return BrokerClient(group_.port(0), language);
   }
 
-  BrokerGroup group_{{.folder = Folder(), .members = 1}};
+  int64_t lease_ms_ = 60'000;
+  BrokerGroup group_{{.folder = Folder(), .members = 1, .configure = [this](BrokerConfig* config) {
+                        config->invisibleTimeMillisWhenAutoRenew = lease_ms_;
+                      }}};
 };
 
 TEST_F(AloneTest, AMessageThatAlwaysFailsGoesToTheDeadLetterQueueAfterItsLastAttempt) {
@@ -240,6 +243,43 @@ TEST_F(AloneTest, ADeadLetteredMessageLetsAParkedReceiverOfItsMessageGroupGoOn) 
   ASSERT_EQ(next.messages.size(), 1) << next.status.message();
   EXPECT_EQ(next.messages[0].body(), "A2");
   EXPECT_LT(SystemClock()->MonotonicMillis() - asked_ms, 5'000);
+}
+
+// The handle that the client has is the first; the broker has given the lease others since.
+TEST_F(AloneTest, TheFirstHandleNacksAndForwardsAfterTheBrokerRenewedTheLease) {
+  constexpr int64_t kLeaseMs = 6'000;
+  group_.Stop(0);
+  lease_ms_ = kLeaseMs;
+  group_.Start(0);
+  const BrokerClient client = Client();
+  ASSERT_TRUE(UpdateGroup(client, 16, false, Delays({1'000})).ok());
+  const PushConsumer consumer(client, "orders");
+  for (const char* id : {"A1", "A2"}) {
+    ASSERT_EQ(client.Send(BrokerClient::MakeMessage("orders", id, id)).status().code(), v2::OK);
+  }
+  v2::ReceiveMessageRequest request = BrokerClient::MakeReceive("orders", kGroup, 10);
+  request.set_auto_renew(true);
+  request.clear_invisible_duration();
+  std::vector<v2::Message> first;
+  while (first.size() < 2) {
+    for (v2::Message& message : client.Receive(request).messages) first.push_back(message);
+  }
+  const int64_t received_ms = SystemClock()->MonotonicMillis();
+  // Longer than two leases nobody else gets them: they were renewed.
+  while (SystemClock()->MonotonicMillis() - received_ms < 2 * kLeaseMs + 1'000) {
+    ASSERT_THAT(Receive(client, "orders", 3), testing::IsEmpty());
+  }
+  EXPECT_EQ(Change(client, first[0], 0), v2::OK);
+  EXPECT_EQ(Forward(client, first[1]), v2::OK);
+  const Received again = client.Receive(request);
+  ASSERT_EQ(again.messages.size(), 1) << again.status.message();
+  EXPECT_EQ(again.messages[0].body(), first[0].body());
+  EXPECT_EQ(again.messages[0].system_properties().delivery_attempt(), 2);
+  EXPECT_EQ(client.Ack(kGroup, again.messages[0]).entries(0).status().code(), v2::OK);
+  const std::vector<v2::Message> dead = Receive(client, kDlq, 10, "undertakers");
+  ASSERT_EQ(dead.size(), 1);
+  EXPECT_EQ(dead[0].body(), first[1].body());
+  EXPECT_EQ(Change(client, first[1], 0), v2::INVALID_RECEIPT_HANDLE);
 }
 
 class GroupOfThreeTest : public testing::Test {
