@@ -4,9 +4,11 @@
 // Not thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <set>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -49,10 +51,13 @@ class Session {
   absl::StatusOr<std::vector<GroupPlace>> Groups(const std::string& cluster,
                                                  const std::string& broker_address);
 
-  // Waits until every NameServer that is named and answers knows `topic` at the groups of these
-  // names: a broker tells them a moment after the change. DeadlineExceeded names the NameServer
-  // that still doesn't. Brokers that are named instead know it at once.
-  absl::Status AwaitRoute(const std::string& topic, const std::set<std::string>& broker_names);
+  // By broker name: a topic's queues for reading and for writing there.
+  using QueueCounts = std::map<std::string, std::pair<int32_t, int32_t>>;
+
+  // Waits until every NameServer that is named and answers knows `topic` with these queues: a
+  // broker tells them a moment after the change. DeadlineExceeded names the NameServer that still
+  // doesn't. Brokers that are named instead know it at once.
+  absl::Status AwaitRoute(const std::string& topic, const QueueCounts& queues);
 
   using Admin = ::raftmq::v1::Admin;
 
@@ -106,9 +111,8 @@ class Session {
 
  private:
   absl::StatusOr<std::vector<GroupPlace>> AskNameServer(const std::string& address);
-  // Names of the groups that a NameServer knows to serve the topic.
-  absl::StatusOr<std::set<std::string>> GroupsThatServe(const std::string& address,
-                                                        const std::string& topic);
+  // As a NameServer knows them.
+  absl::StatusOr<QueueCounts> QueuesAt(const std::string& address, const std::string& topic);
   absl::StatusOr<std::vector<GroupPlace>> AskBroker(const std::string& address);
 
   const std::string namesrv_addr_;

@@ -71,8 +71,7 @@ absl::StatusOr<std::vector<GroupPlace>> Session::Groups(const std::string& clust
   return groups;
 }
 
-absl::Status Session::AwaitRoute(const std::string& topic,
-                                 const std::set<std::string>& broker_names) {
+absl::Status Session::AwaitRoute(const std::string& topic, const QueueCounts& queues) {
   constexpr int64_t kLimitMs = 3'000;
   constexpr int64_t kAskAgainMs = 20;
   RAFTMQ_ASSIGN_OR_RETURN(const auto addresses, client::ParseAddresses(namesrv_addr_, 9876));
@@ -80,16 +79,16 @@ absl::Status Session::AwaitRoute(const std::string& topic,
   absl::Notification never;
   for (const std::string& address : addresses) {
     for (;;) {
-      const auto known = GroupsThatServe(address, topic);
+      const auto known = QueuesAt(address, topic);
       // A broker, or a NameServer that is down: other commands pass it over as well.
       if (!known.ok()) break;
-      if (std::includes(known->begin(), known->end(), broker_names.begin(), broker_names.end())) {
+      if (std::includes(known->begin(), known->end(), queues.begin(), queues.end())) {
         break;
       }
       if (SystemClock()->MonotonicMillis() >= until) {
         return absl::DeadlineExceededError(
-            StrCat("topic ", topic, " is made, but after ", kLimitMs, " ms NameServer ", address,
-                   " knows it at ", known->size(), " of ", broker_names.size(),
+            StrCat("topic ", topic, " is changed, but after ", kLimitMs, " ms NameServer ", address,
+                   " does not know it so in all of ", queues.size(),
                    " broker groups: mqadmin topicRoute -t ", topic, " shows when it does"));
       }
       never.WaitForNotificationWithTimeout(absl::Milliseconds(kAskAgainMs));
@@ -98,8 +97,8 @@ absl::Status Session::AwaitRoute(const std::string& topic,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::set<std::string>> Session::GroupsThatServe(const std::string& address,
-                                                               const std::string& topic) {
+absl::StatusOr<Session::QueueCounts> Session::QueuesAt(const std::string& address,
+                                                       const std::string& topic) {
   auto stub = pb::NameServer::NewStub(channels_.Get(address));
   grpc::ClientContext context;
   client::PrepareContext(&context, "mqadmin", timeout_ms_);
@@ -108,9 +107,12 @@ absl::StatusOr<std::set<std::string>> Session::GroupsThatServe(const std::string
   pb::TopicRouteReply reply;
   const grpc::Status status = stub->GetTopicRoute(&context, request, &reply);
   if (!status.ok()) return client::FromGrpc(status, address);
-  std::set<std::string> names;
-  for (const auto& entry : reply.route().entries()) names.insert(entry.group().broker_name());
-  return names;
+  QueueCounts queues;
+  for (const auto& entry : reply.route().entries()) {
+    queues[entry.group().broker_name()] = {entry.queues().read_queues(),
+                                           entry.queues().write_queues()};
+  }
+  return queues;
 }
 
 }  // namespace raftmq::mqadmin

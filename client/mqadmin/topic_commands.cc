@@ -42,7 +42,7 @@ void UpdateTopics(CommandLine* line, const TopicArguments& args,
   auto groups = session.Groups(args.cluster, args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
   Report report({"Broker", "Topic", "Read Queues", "Write Queues", "Perm", "Type", "Ack Level"});
-  std::map<std::string, std::set<std::string>> updated;  // by topic: brokers
+  std::map<std::string, Session::QueueCounts> updated;  // by topic
   for (const pb::UpdateTopicRequest& request : requests) {
     for (const GroupPlace& group : *groups) {
       pb::UpdateTopicResponse response;
@@ -57,7 +57,7 @@ void UpdateTopics(CommandLine* line, const TopicArguments& args,
       report.AddRow({group.broker_name, topic.name(), int64_t{topic.read_queues()},
                      int64_t{topic.write_queues()}, int64_t{topic.perm()},
                      pb::TopicType_Name(topic.type()), AckLevelOf(topic)});
-      updated[topic.name()].insert(group.broker_name);
+      updated[topic.name()][group.broker_name] = {topic.read_queues(), topic.write_queues()};
     }
   }
   if (report.rows() > 0) {
@@ -65,8 +65,8 @@ void UpdateTopics(CommandLine* line, const TopicArguments& args,
     if (line->exit_code == kExitFailed) line->exit_code = kExitPartial;
   }
   // The next command of a script finds the topics.
-  for (const auto& [topic, brokers] : updated) {
-    const absl::Status routed = session.AwaitRoute(topic, brokers);
+  for (const auto& [topic, queues] : updated) {
+    const absl::Status routed = session.AwaitRoute(topic, queues);
     if (!routed.ok()) line->Fail(routed, kExitPartial);
   }
 }
