@@ -4,9 +4,10 @@
 
 #include <atomic>
 #include <set>
+#include <thread>
 
-#include "absl/synchronization/barrier.h"
 #include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 
 namespace raftmq::client {

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "base/channel_credentials.h"
 #include "client/mqadmin/report.h"
+#include "client/producer.h"
 
 namespace raftmq::mqadmin {
 
@@ -31,6 +32,8 @@ struct CommandLine {
 
   // What the flags say of TLS. Ends the process with kExitUsage if a file cannot be read.
   TlsClientOptions tls() const;
+  // For a producer that goes where the flags say.
+  client::ProducerOptions producer_options() const;
 
   // Prints an error to stderr, with what to do, and sets the exit code.
   void Fail(const absl::Status& status, int code = kExitFailed);

@@ -163,11 +163,7 @@ client::Message CopyOf(const pb::StoredMessage& stored) {
 }
 
 void Resend(CommandLine* line, const Messages& messages) {
-  client::ProducerOptions options;
-  options.namesrvAddr = line->namesrv_addr;
-  options.tls = line->tls();
-  options.sendMsgTimeout = line->timeout_ms;
-  auto producer = client::Producer::Start(options);
+  auto producer = client::Producer::Start(line->producer_options());
   if (!producer.ok()) return line->Fail(producer.status(), kExitUsage);
   Report report({"Topic", "Original Message Id", "Broker", "Queue", "Message Id", "Result"});
   for (const pb::StoredMessage& stored : messages) {

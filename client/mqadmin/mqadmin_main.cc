@@ -35,6 +35,14 @@ TlsClientOptions CommandLine::tls() const {
   std::exit(kExitUsage);
 }
 
+client::ProducerOptions CommandLine::producer_options() const {
+  client::ProducerOptions options;
+  options.namesrvAddr = namesrv_addr;
+  options.tls = tls();
+  options.sendMsgTimeout = timeout_ms;
+  return options;
+}
+
 CLI::App* CommandLine::AddCommand(CLI::App* app, const std::string& name,
                                   const std::string& description, const std::string& example) {
   CLI::App* command = app->add_subcommand(name, description);

@@ -60,11 +60,7 @@ absl::StatusOr<SendReceipt> SendWhereTold(Producer* producer, const PipeArgument
 }
 
 void SendMessage(CommandLine* line, const PipeArguments& args) {
-  client::ProducerOptions options;
-  options.namesrvAddr = line->namesrv_addr;
-  options.tls = line->tls();
-  options.sendMsgTimeout = line->timeout_ms;
-  auto producer = Producer::Start(options);
+  auto producer = Producer::Start(line->producer_options());
   if (!producer.ok()) return line->Fail(producer.status(), kExitUsage);
   Message message;
   message.topic = args.topic;
@@ -179,10 +175,7 @@ class LineProducer {
 };
 
 void Produce(CommandLine* line, const PipeArguments& args) {
-  client::ProducerOptions options;
-  options.namesrvAddr = line->namesrv_addr;
-  options.tls = line->tls();
-  options.sendMsgTimeout = line->timeout_ms;
+  client::ProducerOptions options = line->producer_options();
   options.backPressureForAsyncSendNum = args.in_flight + 1;
   options.enableBackpressureForAsyncMode = true;
   auto producer = Producer::Start(options);

@@ -153,11 +153,7 @@ void StatsAll(CommandLine* line, const StatsArguments& args) {
 // Sends `count` messages one after the other, to each queue of the topic in turn, or to those of
 // one broker.
 void TimeSends(CommandLine* line, const StatsArguments& args) {
-  client::ProducerOptions options;
-  options.namesrvAddr = line->namesrv_addr;
-  options.tls = line->tls();
-  options.sendMsgTimeout = line->timeout_ms;
-  auto producer = client::Producer::Start(options);
+  auto producer = client::Producer::Start(line->producer_options());
   if (!producer.ok()) return line->Fail(producer.status(), kExitUsage);
   Report report({"Broker", "Queue", "Send Result", "RT Ms"});
   double total_ms = 0;
