@@ -283,6 +283,7 @@ absl::Status Broker::Parts::OpenStore() {
   options.max_pending_timers = config.maxPendingTimers;
   options.transaction_timeout_ms = config.transactionTimeOut;
   options.max_pending_transactions = config.maxPendingTransactions;
+  options.max_inflight_per_queue = config.max_inflight_per_queue();
   options.max_lite_topics = config.maxLmqConsumeQueueNum;
   options.max_lite_subscriptions = config.maxLiteSubscriptionCount;
   RAFTMQ_ASSIGN_OR_RETURN(store, store::LogMessageStore::Open(std::move(options), deps.fs,
@@ -354,8 +355,11 @@ void Broker::Parts::MakeServices() {
   group = std::make_unique<GroupView>(GroupView::Options(), deps.clock);
   group_members =
       std::make_unique<GroupMembers>(GroupMembers::Options(), clients.get(), deps.clock);
-  waiters = std::make_unique<ReceiveWaiters>(ReceiveWaiters::Options(), store.get(), deps.clock,
-                                             &timer_loop, &store->lite_topics());
+  ReceiveWaiters::Options waiting;
+  waiting.max_waiting = static_cast<size_t>(config.maxPopPollingSize);
+  waiting.max_waiting_per_queue = static_cast<size_t>(config.popPollingSize);
+  waiters = std::make_unique<ReceiveWaiters>(waiting, store.get(), deps.clock, &timer_loop,
+                                             &store->lite_topics());
   pull_waiters =
       std::make_unique<PullWaiters>(PullWaiters::Options(), store.get(), deps.clock, &timer_loop);
   MemberAddressesOptions where;

@@ -242,6 +242,18 @@ std::vector<Setting> MakeSettings() {
       Number("maxMessageSize", &C::maxMessageSize, 1, 64 << 20, "bytes of a message's body"),
       Number("longPollingTimeoutMillis", &C::longPollingTimeoutMillis, 1'000, 60'000,
              "how long a receive waits for messages at most"),
+      Number("popPollingSize", &C::popPollingSize, 1, 10'000'000,
+             "receives of one group that may wait for messages of one topic; above it one that "
+             "finds none is refused with TOO_MANY_REQUESTS"),
+      Number("maxPopPollingSize", &C::maxPopPollingSize, 1, 10'000'000,
+             "receives that may wait in all, at the leader; maxCallsInFlight bounds them first if "
+             "it is less"),
+      Flag("enablePopMessageThreshold", &C::enablePopMessageThreshold,
+           "whether popInflightMessageThreshold counts; otherwise 100,000 does"),
+      Number("popInflightMessageThreshold", &C::popInflightMessageThreshold, 1,
+             kMaxInflightPerQueue,
+             "messages that one group may have in flight on one queue; above it nothing new comes "
+             "until some are acked"),
       Number("invisibleTimeMillisWhenAutoRenew", &C::invisibleTimeMillisWhenAutoRenew, 10'000,
              43'200'000, "lease of a push consumer's message, renewed while it lives"),
       Number("clientExpireMillis", &C::clientExpireMillis, 1'000, kMaxInt,

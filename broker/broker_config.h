@@ -24,6 +24,10 @@ struct ConfiguredPeer {
   std::string address;
 };
 
+// What bounds the messages of one group in flight on one queue without enablePopMessageThreshold:
+// every member has each in memory and in its state.
+inline constexpr int64_t kMaxInflightPerQueue = 100'000;
+
 struct BrokerConfig {
   std::string brokerClusterName = "DefaultCluster";
   std::string brokerName = "broker-a";
@@ -59,6 +63,10 @@ struct BrokerConfig {
   int64_t defaultTopicQueueNums = 8;
   int64_t maxMessageSize = 4 << 20;
   int64_t longPollingTimeoutMillis = 20'000;
+  int64_t popPollingSize = 1'024;       // receives that wait, of one group on one topic
+  int64_t maxPopPollingSize = 100'000;  // in all
+  bool enablePopMessageThreshold = false;
+  int64_t popInflightMessageThreshold = 10'000;
   int64_t invisibleTimeMillisWhenAutoRenew = 60'000;
   int64_t clientExpireMillis = 120'000;
   bool messageIndexEnable = true;
@@ -109,6 +117,11 @@ struct BrokerConfig {
 
   // The same for the tls settings alone; part of Validate.
   absl::Status ValidateTls() const;
+
+  // Messages that one group may have in flight on one queue.
+  int64_t max_inflight_per_queue() const {
+    return enablePopMessageThreshold ? popInflightMessageThreshold : kMaxInflightPerQueue;
+  }
 
   std::string group() const { return dLegerGroup.empty() ? brokerName : dLegerGroup; }
   // From dLegerSelfId: n0 is 1.

@@ -50,6 +50,15 @@ TEST(BrokerConfig, MessagesAreKeptThreeDaysAndExpireAtFourUnlessToldOtherwise) {
   EXPECT_EQ(config.deleteWhen.size(), 24u);
 }
 
+TEST(BrokerConfig, TheThresholdOfMessagesInFlightCountsOnceItIsEnabled) {
+  BrokerConfig config;
+  ASSERT_TRUE(config.Set("popInflightMessageThreshold", "50").ok());
+  EXPECT_EQ(config.max_inflight_per_queue(), 100'000);
+  ASSERT_TRUE(config.Set("enablePopMessageThreshold", "true").ok());
+  EXPECT_EQ(config.max_inflight_per_queue(), 50);
+  EXPECT_FALSE(config.Set("popInflightMessageThreshold", "100001").ok());
+}
+
 TEST(BrokerConfig, AnUnknownSettingIsAnErrorThatNamesTheNearest) {
   BrokerConfig config;
   EXPECT_THAT(Text(config.Set("brokername", "x")), HasSubstr("did you mean brokerName?"));

@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/file_system.h"
 #include "base/thread.h"
@@ -197,6 +198,61 @@ TEST_F(BrokerTest, AReceiveThatWaitsIsAnsweredByTheNextMessage) {
   EXPECT_EQ(client.Send(BrokerClient::MakeMessage("orders", "late", "A1")).status().code(), v2::OK);
   receiver.join();
   ASSERT_EQ(received.messages.size(), 1);
+  EXPECT_LT(SystemClock()->MonotonicMillis() - began_ms, 9'000) << "it must not wait to the end";
+}
+
+TEST_F(BrokerTest, AReceiveThatThereIsNoPlaceForIsTooManyRequests) {
+  config_.popPollingSize = 1;
+  Start();
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("orders").ok());
+  std::vector<Received> received(2);
+  std::vector<std::thread> receivers;
+  absl::Mutex mutex;
+  int done = 0;
+  for (Received& mine : received) {
+    receivers.push_back(StartThread("receiver", [&] {
+      mine = client.Receive(BrokerClient::MakeReceive("orders", "readers", 10));
+      absl::MutexLock lock(&mutex);
+      ++done;
+    }));
+  }
+  {
+    absl::MutexLock lock(&mutex);
+    mutex.Await(absl::Condition(
+        +[](int* count) { return *count > 0; }, &done));
+  }
+  EXPECT_EQ(client.Send(BrokerClient::MakeMessage("orders", "one", "A1")).status().code(), v2::OK);
+  for (std::thread& receiver : receivers) receiver.join();
+  if (!received[0].messages.empty()) std::swap(received[0], received[1]);
+  EXPECT_EQ(received[0].status.code(), v2::TOO_MANY_REQUESTS) << received[0].status.message();
+  EXPECT_THAT(received[0].status.message(), HasSubstr("popPollingSize"));
+  EXPECT_EQ(received[1].messages.size(), 1) << "who was first waits on";
+}
+
+TEST_F(BrokerTest, AGroupWithTooManyMessagesInFlightIsToldSoAndGoesOnAfterAnAck) {
+  config_.enablePopMessageThreshold = true;
+  config_.popInflightMessageThreshold = 1;
+  Start();
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("orders", 1).ok());
+  for (const char* id : {"A1", "A2"}) {
+    ASSERT_EQ(client.Send(BrokerClient::MakeMessage("orders", id, id)).status().code(), v2::OK);
+  }
+  const Received first = client.Receive(BrokerClient::MakeReceive("orders", "readers", 5));
+  ASSERT_EQ(first.messages.size(), 1);
+  const Received none = client.Receive(BrokerClient::MakeReceive("orders", "readers", 1));
+  EXPECT_EQ(none.status.code(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_THAT(none.status.message(), HasSubstr("as many messages in flight as it may"));
+  Received second;
+  const int64_t began_ms = SystemClock()->MonotonicMillis();
+  std::thread receiver = StartThread("receiver", [&] {
+    second = client.Receive(BrokerClient::MakeReceive("orders", "readers", 10));
+  });
+  // Whether or not the receive waits already.
+  EXPECT_EQ(client.Ack("readers", first.messages[0]).status().code(), v2::OK);
+  receiver.join();
+  EXPECT_EQ(second.messages.size(), 1);
   EXPECT_LT(SystemClock()->MonotonicMillis() - began_ms, 9'000) << "it must not wait to the end";
 }
 

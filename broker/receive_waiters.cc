@@ -55,16 +55,12 @@ absl::Status ReceiveWaiters::Admit(const WaiterPtr& waiter) {
   const bool cancelled = announced->second;
   announced_.erase(announced);
   if (cancelled) return absl::CancelledError("the client is gone");
-  if (waiters_.size() >= options_.max_waiting) {
-    return store::Refuse(store::Reason::kBusy,
-                         StrCat("this member holds ", options_.max_waiting,
-                                " receives, which is its bound: try again later"));
-  }
   waiters_.emplace(waiter->id, waiter);
   std::unique_ptr<Topic>& topic = topics_[waiter->topic];
   if (topic == nullptr) topic = std::make_unique<Topic>();
   ++topic->users;
   waiter->seen_events = topic->events;
+  waiter->seen_acks = topic->groups[waiter->key.group].acks;
   return absl::OkStatus();
 }
 
@@ -80,7 +76,7 @@ void ReceiveWaiters::OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveRes
   WaiterPtr successor;
   {
     absl::MutexLock lock(&mutex_);
-    next = Decide(waiter, result);
+    next = Decide(waiter, &result);
     // There may be more for the next in line; or what this one was woken for is still there, since
     // the store failed it.
     if (next == Next::kDone && (!result.ok() || !result->deliveries.empty())) {
@@ -88,29 +84,60 @@ void ReceiveWaiters::OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveRes
       const auto line = topic->lines.find(waiter->key);
       if (line != topic->lines.end()) successor = TakeFirst(topic, &line->second);
     }
-    if (next == Next::kDone) Forget(waiter);
+    if (next == Next::kDone || next == Next::kNoPlace) Forget(waiter);
   }
-  if (next == Next::kDone) waiter->done(std::move(result));
+  if (next == Next::kDone || next == Next::kNoPlace) waiter->done(std::move(result));
   if (next == Next::kAskAgain) Ask(std::move(waiter));
   if (successor != nullptr) Ask(std::move(successor));
 }
 
 ReceiveWaiters::Next ReceiveWaiters::Decide(const WaiterPtr& waiter,
-                                            const absl::StatusOr<store::ReceiveResult>& result) {
-  if (!result.ok() || !result->deliveries.empty() || waiter->cancelled) return Next::kDone;
+                                            absl::StatusOr<store::ReceiveResult>* result) {
+  if (!result->ok() || !(*result)->deliveries.empty() || waiter->cancelled) return Next::kDone;
   if (clock_->MonotonicMillis() >= waiter->until_ms) return Next::kDone;
   const Topic& topic = *topics_.find(waiter->topic)->second;
-  if (topic.events != waiter->seen_events) {
-    // Something arrived while the store was being asked.
+  const uint64_t acks = topic.groups.find(waiter->key.group)->second.acks;
+  waiter->inflight_full = (*result)->inflight_full;
+  if (topic.events != waiter->seen_events || (waiter->inflight_full && acks != waiter->seen_acks)) {
+    // Something arrived, or was acked, while the store was being asked.
     waiter->seen_events = topic.events;
+    waiter->seen_acks = acks;
     return Next::kAskAgain;
   }
-  Park(waiter, result->next_visible_in_ms);
+  if (absl::Status place = TakePlace(waiter); !place.ok()) {
+    *result = std::move(place);
+    return Next::kNoPlace;
+  }
+  Park(waiter, (*result)->next_visible_in_ms);
   return Next::kParked;
 }
 
+absl::Status ReceiveWaiters::TakePlace(const WaiterPtr& waiter) {
+  if (waiter->has_place) return absl::OkStatus();
+  if (places_ >= options_.max_waiting) {
+    return store::Refuse(store::Reason::kBusy,
+                         StrCat("there is no message, and ", places_, " receives wait already, as ",
+                                "many as maxPopPollingSize allows: try again later"));
+  }
+  const store::ReceiveRequest& request = waiter->request;
+  size_t& places =
+      topics_.find(waiter->topic)->second->groups[waiter->key.group].places[request.queue];
+  if (places >= options_.max_waiting_per_queue) {
+    return store::Refuse(store::Reason::kBusy,
+                         StrCat("there is no message, and ", places, " receives of group ",
+                                request.group, " wait on topic ", request.topic,
+                                " already, as many as popPollingSize allows: try again later"));
+  }
+  ++places;
+  ++places_;
+  waiter->has_place = true;
+  return absl::OkStatus();
+}
+
 void ReceiveWaiters::Park(const WaiterPtr& waiter, const std::optional<int64_t>& visible_in_ms) {
-  Line& line = topics_.find(waiter->topic)->second->lines[waiter->key];
+  Topic& topic = *topics_.find(waiter->topic)->second;
+  Line& line = topic.lines[waiter->key];
+  if (waiter->inflight_full) ++topic.groups[waiter->key.group].held;
   waiter->parked = true;
   waiter->place = line.insert(line.end(), waiter);
   deadlines_.emplace(waiter->until_ms, waiter->id);
@@ -126,6 +153,7 @@ void ReceiveWaiters::Unpark(const WaiterPtr& waiter) {
   const auto line = topic.lines.find(waiter->key);
   line->second.erase(waiter->place);
   if (line->second.empty()) topic.lines.erase(line);
+  if (waiter->inflight_full) --topic.groups[waiter->key.group].held;
   deadlines_.erase({waiter->until_ms, waiter->id});
   waiter->parked = false;
 }
@@ -134,6 +162,10 @@ void ReceiveWaiters::Forget(const WaiterPtr& waiter) {
   if (waiter->parked) Unpark(waiter);
   waiters_.erase(waiter->id);
   const auto topic = topics_.find(waiter->topic);
+  if (waiter->has_place) {
+    --places_;
+    --topic->second->groups[waiter->key.group].places[waiter->request.queue];
+  }
   if (--topic->second->users == 0) topics_.erase(topic);
 }
 
@@ -141,6 +173,7 @@ ReceiveWaiters::WaiterPtr ReceiveWaiters::TakeFirst(Topic* topic, Line* line) {
   if (line->empty()) return nullptr;
   WaiterPtr waiter = line->front();
   waiter->seen_events = topic->events;
+  waiter->seen_acks = topic->groups[waiter->key.group].acks;
   Unpark(waiter);  // may erase *line
   return waiter;
 }
@@ -203,6 +236,19 @@ void ReceiveWaiters::OnReleased(const std::string& group, const std::string& top
   for (const std::string& client_id : lite_topics_->SubscribersOf(topic, group)) {
     Release(group, LitePlace(parent, client_id), delay_ms);
   }
+}
+
+void ReceiveWaiters::OnAcked(const std::string& group, const std::string& topic) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = topics_.find(topic);
+    if (it == topics_.end()) return;
+    const auto of_group = it->second->groups.find(group);
+    if (of_group == it->second->groups.end()) return;
+    ++of_group->second.acks;
+    if (of_group->second.held == 0) return;
+  }
+  WakeAll(topic, {.group = &group});
 }
 
 void ReceiveWaiters::Release(const std::string& group, const std::string& place, int64_t delay_ms) {
@@ -286,7 +332,11 @@ void ReceiveWaiters::OnTimer(uint64_t generation) {
     }
     ArmTimer();
   }
-  for (const WaiterPtr& waiter : ended) waiter->done(store::ReceiveResult());
+  for (const WaiterPtr& waiter : ended) {
+    store::ReceiveResult nothing;
+    nothing.inflight_full = waiter->inflight_full;
+    waiter->done(std::move(nothing));
+  }
   for (const auto& [place, group] : released) WakeAll(place, {.group = &group});
 }
 

@@ -37,8 +37,12 @@ namespace raftmq::broker {
 
 class ReceiveWaiters final : public store::ArrivalListener {
  public:
+  // Receives that wait and those that were woken, in all and for one queue of a topic for one group
+  // (who leaves the queue open counts as one). What is over it is not parked: it is refused as busy
+  // unless there are messages for it right away.
   struct Options {
-    size_t max_waiting = 20'000;
+    size_t max_waiting = 100'000;          // maxPopPollingSize
+    size_t max_waiting_per_queue = 1'024;  // popPollingSize
   };
   using Done = absl::AnyInvocable<void(absl::StatusOr<store::ReceiveResult>)>;
   using WaiterId = uint64_t;
@@ -52,7 +56,8 @@ class ReceiveWaiters final : public store::ArrivalListener {
   WaiterId NewId();
 
   // Asks the store, and waits until `until_ms` (monotonic) for something to be there. `done` is
-  // called exactly once; an empty result says that the time is up. kBusy: too many wait already.
+  // called exactly once; an empty result says that the time is up. kBusy: nothing is there, and too
+  // many wait already.
   void Receive(WaiterId id, store::ReceiveRequest request, int64_t until_ms, Done done);
 
   // The client is gone. A parked receive ends with kCancelled now, one that did not begin yet when
@@ -66,6 +71,10 @@ class ReceiveWaiters final : public store::ArrivalListener {
   // next of a message group through, or a lease was given up.
   // `topic`: as it is stored, a lite topic's own name.
   void OnReleased(const std::string& group, const std::string& topic, int64_t delay_ms);
+
+  // Messages were acked: a receive that waits because the group had too many in flight is asked
+  // again.
+  void OnAcked(const std::string& group, const std::string& topic);
 
   // The client subscribed to lite topics of `topic`, in which there may be messages.
   void OnSubscribed(const std::string& group, const std::string& topic,
@@ -92,17 +101,26 @@ class ReceiveWaiters final : public store::ArrivalListener {
     std::vector<int64_t> tag_hashes;  // as of PassingTagHashes
     int64_t until_ms = 0;
     Done done;
-    uint64_t seen_events = 0;  // the topic's count when the store was last asked
+    uint64_t seen_events = 0;    // the topic's count when the store was last asked
+    uint64_t seen_acks = 0;      // and the group's
+    bool inflight_full = false;  // what the store said last
+    bool has_place = false;      // counted in the bounds: from its first parking on
     bool parked = false;
     bool cancelled = false;
     std::list<std::shared_ptr<Waiter>>::iterator place;  // in its line, while parked
   };
   using WaiterPtr = std::shared_ptr<Waiter>;
   using Line = std::list<WaiterPtr>;
+  struct Group {
+    uint64_t acks = 0;
+    size_t held = 0;  // parked because too much is in flight
+    std::map<std::optional<QueueId>, size_t> places;
+  };
   struct Topic {
     uint64_t events = 0;  // arrivals and releases
     size_t users = 0;     // waiters, parked or asking
     std::map<Key, Line> lines;
+    std::map<std::string, Group> groups;
   };
 
   // Where a receive from lite topics waits.
@@ -119,10 +137,13 @@ class ReceiveWaiters final : public store::ArrivalListener {
   absl::Status Admit(const WaiterPtr& waiter);
   void Ask(WaiterPtr waiter);
   void OnAnswer(WaiterPtr waiter, absl::StatusOr<store::ReceiveResult> result);
-  // Whether the waiter is done with that answer; otherwise it was parked, or is to be asked again.
-  enum class Next { kDone, kParked, kAskAgain };
-  Next Decide(const WaiterPtr& waiter, const absl::StatusOr<store::ReceiveResult>& result)
+  // Whether the waiter is done with that answer; otherwise it was parked, or is to be asked again,
+  // or there is no place for it.
+  enum class Next { kDone, kParked, kAskAgain, kNoPlace };
+  Next Decide(const WaiterPtr& waiter, absl::StatusOr<store::ReceiveResult>* result)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Why there is no place for one more like it; takes it if there is.
+  absl::Status TakePlace(const WaiterPtr& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Park(const WaiterPtr& waiter, const std::optional<int64_t>& visible_in_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpark(const WaiterPtr& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -147,6 +168,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
   absl::flat_hash_map<WaiterId, bool> announced_ ABSL_GUARDED_BY(mutex_);  // value: cancelled
   absl::flat_hash_map<WaiterId, WaiterPtr> waiters_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::unique_ptr<Topic>> topics_ ABSL_GUARDED_BY(mutex_);
+  size_t places_ ABSL_GUARDED_BY(mutex_) = 0;  // taken
   std::set<std::pair<int64_t, WaiterId>> deadlines_ ABSL_GUARDED_BY(mutex_);
   // When a group's messages on a topic become visible again: by due time, and by name.
   std::set<std::tuple<int64_t, std::string, std::string>> wakes_ ABSL_GUARDED_BY(mutex_);

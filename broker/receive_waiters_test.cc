@@ -25,6 +25,7 @@ class ReceiveWaitersTest : public testing::Test {
     bool done = false;
     absl::Status status;
     int messages = 0;
+    bool inflight_full = false;
   };
 
   std::shared_ptr<Outcome> Start(const std::string& group, int64_t poll_ms,
@@ -49,6 +50,7 @@ class ReceiveWaitersTest : public testing::Test {
                        outcome->done = true;
                        outcome->status = result.status();
                        if (result.ok()) outcome->messages = result->deliveries.size();
+                       if (result.ok()) outcome->inflight_full = result->inflight_full;
                      });
   }
 
@@ -64,7 +66,8 @@ class ReceiveWaitersTest : public testing::Test {
   FakeClock clock_;
   ManualTaskRunner timer_{&clock_};
   FakeStore store_;
-  ReceiveWaiters waiters_{ReceiveWaiters::Options{.max_waiting = 3}, &store_, &clock_, &timer_};
+  ReceiveWaiters waiters_{ReceiveWaiters::Options{.max_waiting = 3, .max_waiting_per_queue = 2},
+                          &store_, &clock_, &timer_};
   ReceiveWaiters::WaiterId last_id_ = 0;
 };
 
@@ -209,14 +212,69 @@ TEST_F(ReceiveWaitersTest, ACancelBeforeTheBeginningIsNotLost) {
   EXPECT_TRUE(store_.receives.empty());
 }
 
-TEST_F(ReceiveWaitersTest, OverTheBoundIsBusy) {
-  auto a = Start("g", 1'000), b = Start("g", 1'000), c = Start("g", 1'000);
+TEST_F(ReceiveWaitersTest, AsManyOfAGroupWaitForAQueueAsMayAndOneMoreIsBusyIfNothingIsThere) {
+  auto first = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto second = Start("g", 1'000);
+  store_.AnswerEmpty();
+  auto served = Start("g", 1'000);
+  store_.AnswerMessages(1);
+  EXPECT_EQ(served->messages, 1) << "it need not wait";
+  ASSERT_EQ(store_.receives.size(), 1u) << "and wakes the next";
+  store_.AnswerEmpty();
+  EXPECT_FALSE(first->done) << "one that was woken keeps its place";
   auto refused = Start("g", 1'000);
+  store_.AnswerEmpty();
   ASSERT_TRUE(refused->done);
   EXPECT_EQ(store::ReasonOf(refused->status), store::Reason::kBusy);
-  EXPECT_THAT(std::string(refused->status.message()), testing::HasSubstr("3"));
-  store_.AnswerMessages(1);
-  EXPECT_FALSE(Start("g", 1'000)->done) << "there is room again";
+  EXPECT_THAT(std::string(refused->status.message()),
+              testing::HasSubstr("2 receives of group g wait on topic orders already, as many as "
+                                 "popPollingSize allows"));
+  auto other_queue = Start("g", 1'000, QueueId(1));
+  store_.AnswerEmpty();
+  EXPECT_FALSE(other_queue->done);
+  RunForMillis(1'000);
+  EXPECT_TRUE(first->done && second->done);
+  auto later = Start("g", 1'000);
+  store_.AnswerEmpty();
+  EXPECT_FALSE(later->done) << "there is room again";
+}
+
+TEST_F(ReceiveWaitersTest, AsManyWaitInAllAsMay) {
+  for (const char* group : {"f", "g", "h"}) {
+    Start(group, 1'000);
+    store_.AnswerEmpty();
+  }
+  auto refused = Start("i", 1'000);
+  store_.AnswerEmpty();
+  ASSERT_TRUE(refused->done);
+  EXPECT_EQ(store::ReasonOf(refused->status), store::Reason::kBusy);
+  EXPECT_THAT(std::string(refused->status.message()),
+              testing::HasSubstr("3 receives wait already, as many as maxPopPollingSize allows"));
+  EXPECT_EQ(waiters_.waiting(), 3u);
+}
+
+TEST_F(ReceiveWaitersTest, AnAckLetsOneGoOnThatWaitsBecauseTooMuchIsInFlight) {
+  store::ReceiveResult full;
+  full.inflight_full = true;
+  auto outcome = Start("g", 1'000);
+  store_.Answer(full);
+  waiters_.OnAcked("h", "orders");
+  waiters_.OnAcked("g", "payments");
+  EXPECT_TRUE(store_.receives.empty());
+  waiters_.OnAcked("g", "orders");
+  ASSERT_EQ(store_.receives.size(), 1u);
+  waiters_.OnAcked("g", "orders");  // while the store is asked
+  store_.Answer(full);
+  ASSERT_EQ(store_.receives.size(), 1u) << "that ack made room, too";
+  store_.Answer(full);
+  EXPECT_TRUE(store_.receives.empty());
+  RunForMillis(1'000);
+  EXPECT_TRUE(outcome->inflight_full) << "its client can be told why";
+  auto without = Start("g", 1'000);
+  store_.AnswerEmpty();
+  waiters_.OnAcked("g", "orders");
+  EXPECT_TRUE(store_.receives.empty()) << "there is nothing that an ack could make room for";
 }
 
 TEST_F(ReceiveWaitersTest, ALossOfLeadershipEndsWhatIsParked) {

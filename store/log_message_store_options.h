@@ -39,7 +39,7 @@ struct LogMessageStoreOptions {
   int32_t max_messages_per_receive = 1'024;
   int32_t max_handles_per_ack = 1'024;
   // Leased and unacked messages of one group on one queue; above, nothing new is granted there.
-  int32_t max_inflight_per_queue = 10'000;
+  int64_t max_inflight_per_queue = 10'000;
   // The same for an orderly group, the messages that wait behind their message group included.
   int32_t max_in_order_per_queue = 1'024;
   // Consume queue entries that a filter, or the search for message groups that are not blocked,

@@ -157,6 +157,9 @@ struct ReceiveResult {
   // When nothing was found: milliseconds until a lease of this group on this topic expires, so that
   // the waiter can look again then; none if there is no such lease.
   std::optional<int64_t> next_visible_in_ms;
+  // When nothing was found: there is something, but the group has as many messages in flight on its
+  // queue as it may.
+  bool inflight_full = false;
 };
 
 // A consumer of the classic model wants queues of a topic for itself alone.

@@ -77,6 +77,7 @@ void ReceiveCall::Answer(absl::StatusOr<ReceiveResult> result) {
 void ReceiveCall::AnswerEmpty() {
   ReceiveResult result;
   result.next_visible_in_ms = next_visible_in_ms_;
+  result.inflight_full = plan_.inflight_full;
   // There is more to look at: come back at once.
   if (cut_short_ || (scans() && !plan_.rescan.empty())) result.next_visible_in_ms = 0;
   Answer(std::move(result));
@@ -354,7 +355,8 @@ void ReceiveCall::PlanGrant(LeaderView& view) {
   request.queues = queues;
   request.queue_by_queue = by_priority_;
   if (in_order_) {
-    request.max_inflight = context_->options.max_in_order_per_queue;
+    request.max_inflight =
+        std::min<int64_t>(request.max_inflight, context_->options.max_in_order_per_queue);
     plan_ = PickInOrder(state, request, {request_.client_id, request_.attempt_id},
                         static_cast<size_t>(context_->options.filter_window));
   } else {

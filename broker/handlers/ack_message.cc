@@ -125,7 +125,11 @@ void MessagingHandlers::FinishAck(AckMessageCall* call, const std::vector<std::s
   const std::string& group = call->request().group().name();
   const bool orderly = IsOrderly(group);
   for (const std::string& topic : topics) {
-    if (orderly || store::IsLiteTopic(topic)) deps_.waiters->OnReleased(group, topic, 0);
+    if (orderly || store::IsLiteTopic(topic)) {
+      deps_.waiters->OnReleased(group, topic, 0);
+    } else {
+      deps_.waiters->OnAcked(group, topic);
+    }
   }
   FillAnswer(call, results);
   call->Finish();

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/strings.h"
 #include "broker/handlers/messaging_handlers.h"
 #include "broker/internal_call.h"
 #include "broker/message_conversion.h"
@@ -167,7 +168,13 @@ void MessagingHandlers::FinishReceive(ReceiveMessageCall* call,
   v2::ReceiveMessageResponse first;
   if (messages.empty()) {
     first.mutable_status()->set_code(v2::MESSAGE_NOT_FOUND);
-    first.mutable_status()->set_message("no message arrived within the polling time");
+    first.mutable_status()->set_message(
+        result.inflight_full ? StrCat("group ", call->request().group().name(),
+                                      " has as many messages in flight as it may on a queue of "
+                                      "topic ",
+                                      call->request().message_queue().topic().name(),
+                                      ": nothing new comes before some are acked")
+                             : "no message arrived within the polling time");
   } else {
     SetOk(first.mutable_status());
   }
