@@ -243,6 +243,7 @@ TopicType MessageTypeOf(const v2::Message& message) {
 }
 
 int32_t DelayLevelOf(const v2::Message& message) {
+  if (message.user_properties().empty()) return 0;
   const auto it = message.user_properties().find(std::string(store::property::kDelayTimeLevel));
   int32_t level = 0;
   if (it == message.user_properties().end() || !absl::SimpleAtoi(it->second, &level)) return 0;

@@ -23,7 +23,7 @@ absl::Status Append(std::string* properties, std::string_view name, std::string_
 }
 
 absl::StatusOr<std::string> Properties(const NewMessage& message, const StoredAs& where,
-                                       bool born_host_as_property) {
+                                       bool born_host_as_property, KnownSender* sender) {
   std::string out;
   size_t size = 256;
   for (const auto& [name, value] : message.user_properties) size += name.size() + value.size() + 2;
@@ -32,7 +32,7 @@ absl::StatusOr<std::string> Properties(const NewMessage& message, const StoredAs
       Append(&out, property::kUniqueKey, message.message_id, Reason::kIllegalMessageId));
   if (!message.client_id.empty()) {
     AppendProperty(&out, property::kClient,
-                   absl::StrCat(absl::Hex(ClientHash(message.client_id), absl::kZeroPad16)));
+                   absl::StrCat(absl::Hex(sender->ClientHashOf(message.client_id), absl::kZeroPad16)));
   }
   RAFTMQ_RETURN_IF_ERROR(Append(&out, property::kTags, message.tag, Reason::kIllegalTag));
   std::string keys;
@@ -91,13 +91,30 @@ absl::StatusOr<std::string> Properties(const NewMessage& message, const StoredAs
 
 }  // namespace
 
+uint64_t KnownSender::ClientHashOf(std::string_view client_id) {
+  if (client_id_ != client_id) {
+    client_id_ = std::string(client_id);
+    client_hash_ = ClientHash(client_id);
+  }
+  return client_hash_;
+}
+
+const std::optional<HostAddress>& KnownSender::AddressOf(std::string_view born_host) {
+  if (born_host_ != born_host) {
+    born_host_ = std::string(born_host);
+    absl::StatusOr<HostAddress> address = HostAddress::Parse(born_host);
+    address_ = address.ok() ? std::optional(*address) : std::nullopt;
+  }
+  return address_;
+}
+
 absl::StatusOr<std::string> EncodeMessage(const NewMessage& message, const HostAddress& store_host,
-                                          const StoredAs& where) {
+                                          const StoredAs& where, KnownSender* sender) {
   MessageFields fields;
-  auto born_host = HostAddress::Parse(message.born_host);
-  if (born_host.ok()) fields.born_host = *born_host;
+  const std::optional<HostAddress>& born_host = sender->AddressOf(message.born_host);
+  if (born_host.has_value()) fields.born_host = *born_host;
   RAFTMQ_ASSIGN_OR_RETURN(const std::string properties,
-                          Properties(message, where, !born_host.ok()));
+                          Properties(message, where, !born_host.has_value(), sender));
   if (properties.size() + kCrcPropertySize > kMaxPropertiesSize) {
     return Refuse(Reason::kPropertiesTooLarge,
                   StrCat("the properties take ", properties.size(), " bytes, at most ",

@@ -23,12 +23,27 @@ struct StoredAs {
   std::optional<int64_t> check_immunity_ms;  // of a half message
 };
 
+// What is the same for all messages of one send, and worth working out once: its client's hash and
+// its host's address. Remembers the last of each.
+class KnownSender {
+ public:
+  uint64_t ClientHashOf(std::string_view client_id);
+  // Nothing for what is no numeric address.
+  const std::optional<HostAddress>& AddressOf(std::string_view born_host);
+
+ private:
+  std::optional<std::string> client_id_;
+  uint64_t client_hash_ = 0;
+  std::optional<std::string> born_host_;
+  std::optional<HostAddress> address_;
+};
+
 // The record's image, ready for FinishRecord. Properties are RocketMQ's: UNIQ_KEY, __CID (the
 // client's hash, ours), TAGS, KEYS, __SHARDINGKEY (the message group), TRACE_CONTEXT,
 // _SYS_MSG_PRIORITY_, __BORNHOST when the address is not numeric, then the user's. Refused with a
 // Reason: a text that holds a property separator, sizes beyond the format.
 absl::StatusOr<std::string> EncodeMessage(const NewMessage& message, const HostAddress& store_host,
-                                          const StoredAs& where = {});
+                                          const StoredAs& where, KnownSender* sender);
 
 // The queue of a message of this priority (none: 0), of `queues` there are: the lowest for negative
 // ones, the highest for all beyond it.

@@ -1,6 +1,7 @@
 #include "store/message_record.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/crc.h"
 #include "base/endian.h"
@@ -22,6 +23,8 @@ constexpr size_t kSysFlagAt = 36;
 constexpr size_t kBornTimestampAt = 40;
 constexpr size_t kBornHostAt = 48;
 
+// Everything before the body, with IPv6 hosts.
+constexpr size_t kLongestHead = kBornHostAt + 20 + 8 + 20 + 4 + 8 + 4;
 constexpr size_t kCrcDigits = 10;
 constexpr size_t kHighestV1Topic = 127;
 
@@ -68,9 +71,10 @@ void WriteCrcProperty(char* at, uint32_t crc) {
   *at = kPropertySeparator;
 }
 
-void AppendHost(std::string* out, const HostAddress& host) {
-  out->append(reinterpret_cast<const char*>(host.ip.data()), host.v6 ? 16 : 4);
-  AppendBe<int32_t>(out, host.port);
+void StoreHost(char* at, const HostAddress& host) {
+  const size_t size = host.v6 ? 16 : 4;
+  std::copy_n(host.ip.data(), size, at);
+  StoreBe<int32_t>(at + size, host.port);
 }
 
 HostAddress LoadHost(const char* at, bool v6) {
@@ -217,21 +221,21 @@ absl::Status EncodeRecord(const MessageFields& fields, std::string* out) {
   const size_t start = out->size();
   const size_t total = EncodedRecordSize(fields);
   out->reserve(start + total);
-  AppendBe<int32_t>(out, static_cast<int32_t>(total));
-  AppendBe<uint32_t>(out, v2 ? kMagicV2 : kMagicV1);
-  AppendBe<uint32_t>(out, RocketBodyCrc(fields.body));
-  AppendBe<int32_t>(out, 0);  // queue id
-  AppendBe<int32_t>(out, fields.flag);
-  AppendBe<int64_t>(out, 0);  // queue offset
-  AppendBe<int64_t>(out, 0);  // physical offset
-  AppendBe<int32_t>(out, flags);
-  AppendBe<int64_t>(out, fields.born_timestamp_ms);
-  AppendHost(out, fields.born_host);
-  AppendBe<int64_t>(out, 0);  // store timestamp
-  AppendHost(out, fields.store_host);
-  AppendBe<int32_t>(out, fields.reconsume_times);
-  AppendBe<int64_t>(out, fields.prepared_transaction_offset);
-  AppendBe<int32_t>(out, static_cast<int32_t>(fields.body.size()));
+  // In one piece: a record is many small fields.
+  std::array<char, kLongestHead> head{};  // queue, offsets and store timestamp stay 0
+  const Places at = PlacesOf(flags);
+  StoreBe<int32_t>(&head[kTotalSizeAt], static_cast<int32_t>(total));
+  StoreBe<uint32_t>(&head[kMagicAt], v2 ? kMagicV2 : kMagicV1);
+  StoreBe<uint32_t>(&head[kBodyCrcAt], RocketBodyCrc(fields.body));
+  StoreBe<int32_t>(&head[kFlagAt], fields.flag);
+  StoreBe<int32_t>(&head[kSysFlagAt], flags);
+  StoreBe<int64_t>(&head[kBornTimestampAt], fields.born_timestamp_ms);
+  StoreHost(&head[kBornHostAt], fields.born_host);
+  StoreHost(&head[at.store_host], fields.store_host);
+  StoreBe<int32_t>(&head[at.reconsume_times], fields.reconsume_times);
+  StoreBe<int64_t>(&head[at.prepared_transaction_offset], fields.prepared_transaction_offset);
+  StoreBe<int32_t>(&head[at.body_length], static_cast<int32_t>(fields.body.size()));
+  out->append(head.data(), at.body);
   out->append(fields.body);
   if (v2) {
     AppendBe<int16_t>(out, static_cast<int16_t>(fields.topic.size()));

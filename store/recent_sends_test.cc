@@ -38,7 +38,8 @@ class Record {
     message.client_id = sent.client;
     message.body = sent.body;
     message.born_ms = sent.born_ms;
-    auto image = EncodeMessage(message, HostAddress());
+    KnownSender sender;
+    auto image = EncodeMessage(message, HostAddress(), {}, &sender);
     CHECK(image.ok()) << image.status();
     bytes_ = *std::move(image);
     FinishRecord(bytes_.data(), bytes_.size(), QueueId(3), QueueOffset(sent.position * 2),

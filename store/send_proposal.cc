@@ -50,8 +50,9 @@ absl::StatusOr<StoredAs> SendProposal::StoredAsOf(const StoreContext& context,
   return where;
 }
 
-absl::Status SendProposal::Add(NewMessage message, const StoredAs& where) {
-  RAFTMQ_ASSIGN_OR_RETURN(std::string record, EncodeMessage(message, context_->store_host, where));
+absl::Status SendProposal::Add(NewMessage& message, const StoredAs& where, KnownSender* sender) {
+  RAFTMQ_ASSIGN_OR_RETURN(std::string record,
+                          EncodeMessage(message, context_->store_host, where, sender));
   Message encoded;
   encoded.record = std::move(record);
   encoded.type = message.type;
@@ -61,8 +62,8 @@ absl::Status SendProposal::Add(NewMessage message, const StoredAs& where) {
     encoded.group_hash = MessageGroupHash(message.message_group);
   }
   bytes_ += encoded.record.size() + sizeof(Message) + sizeof(SendIdentity);
-  identities_.push_back(IdentityOf(ClientHash(message.client_id), topic_, message.message_id,
-                                   ReadRecordStamp(encoded.record)));
+  identities_.push_back(IdentityOf(sender->ClientHashOf(message.client_id), topic_,
+                                   message.message_id, ReadRecordStamp(encoded.record)));
   messages_.push_back(std::move(encoded));
   SendResult& result = results_.emplace_back();
   result.message_id = std::move(message.message_id);
@@ -95,7 +96,9 @@ void SendProposal::Start(StoreContext* context, std::vector<NewMessage> messages
   send->stored_in_ = send->topic_;
   send->messages_.reserve(messages.size());
   send->results_.reserve(messages.size());
+  send->identities_.reserve(messages.size());
   send->bytes_ = 256;
+  KnownSender sender;
   for (size_t i = 0; i < messages.size(); ++i) {
     NewMessage& message = messages[i];
     if (i == 0) {
@@ -117,7 +120,7 @@ void SendProposal::Start(StoreContext* context, std::vector<NewMessage> messages
       send->waits_ =
           where->due_ms.has_value() ? StoredSend::Waits::kAsTimer : StoredSend::Waits::kAsHalf;
     }
-    if (absl::Status status = send->Add(std::move(message), *where); !status.ok()) {
+    if (absl::Status status = send->Add(message, *where, &sender); !status.ok()) {
       return done(std::move(status));
     }
   }

@@ -44,7 +44,7 @@ class SendProposal final : public dledger::Proposal {
   // Where a message of this type waits, if anywhere; refuses a delay beyond the limit.
   static absl::StatusOr<StoredAs> StoredAsOf(const StoreContext& context,
                                              const NewMessage& message);
-  absl::Status Add(NewMessage message, const StoredAs& where);
+  absl::Status Add(NewMessage& message, const StoredAs& where, KnownSender* sender);
   void FindRepeatsWithin();
   bool IsNew(size_t i) const { return !results_[i].repeated && !messages_[i].repeats.has_value(); }
   static void Propose(std::unique_ptr<SendProposal> send);
