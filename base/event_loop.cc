@@ -1,9 +1,11 @@
 #include "base/event_loop.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/event_loop_asio.h"
 #include "base/thread.h"
+#include "glog/logging.h"
 
 namespace raftmq {
 namespace {
@@ -14,7 +16,23 @@ struct SharedTask {
   void operator()() { (*task)(); }
 };
 
+thread_local PostCork* cork = nullptr;
+
 }  // namespace
+
+PostCork::PostCork() {
+  CHECK(cork == nullptr) << "this thread's posts are gathered already";
+  cork = this;
+}
+
+PostCork::~PostCork() {
+  Flush();
+  cork = nullptr;
+}
+
+void PostCork::Flush() {
+  for (auto& [loop, task] : std::exchange(held_, {})) loop->PostNow(std::move(task));
+}
 
 EventLoop::EventLoop(const std::string& thread_name) : impl_(std::make_unique<Impl>()) {
   impl_->thread = StartThread(thread_name, [impl = impl_.get()] { impl->io.run(); });
@@ -31,6 +49,14 @@ void EventLoop::Stop() {
 bool EventLoop::InLoop() const { return std::this_thread::get_id() == impl_->id; }
 
 void EventLoop::Post(Task task) {
+  if (cork != nullptr) {
+    cork->held_.emplace_back(this, std::move(task));
+    return;
+  }
+  PostNow(std::move(task));
+}
+
+void EventLoop::PostNow(Task task) {
   asio::post(impl_->io, SharedTask{std::make_shared<Task>(std::move(task))});
 }
 

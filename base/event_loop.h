@@ -6,8 +6,11 @@
 // still queued are dropped (destroyed unrun).
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/task_runner.h"
 
@@ -34,7 +37,31 @@ class EventLoop final : public TaskRunner {
   Impl* impl() { return impl_.get(); }
 
  private:
+  friend class PostCork;
+  void PostNow(Task task);
+
   std::unique_ptr<Impl> impl_;
+};
+
+// Gathers what one thread posts to event loops, for a thread that gets its work in bursts: a loop
+// is woken once for a burst, and finds all of it. While a PostCork exists, Posts of its thread wait,
+// in order, for Flush or its end; RunAfter does not. Made and used on the thread that it gathers
+// for, at most one there at a time; every loop that the thread posts to outlives it.
+class PostCork {
+ public:
+  PostCork();
+  ~PostCork();
+
+  PostCork(const PostCork&) = delete;
+  PostCork& operator=(const PostCork&) = delete;
+
+  size_t size() const { return held_.size(); }
+  void Flush();
+
+ private:
+  friend class EventLoop;
+
+  std::vector<std::pair<EventLoop*, TaskRunner::Task>> held_;
 };
 
 }  // namespace raftmq

@@ -12,6 +12,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/event_loop.h"
 #include "base/strings.h"
 #include "base/thread.h"
 #include "broker/cq_tag.h"
@@ -21,6 +22,13 @@
 #include "glog/logging.h"
 
 namespace raftmq::broker {
+
+namespace {
+
+// Of posts; one of them may stand for many proposals. So much later, at most, is the first served.
+constexpr size_t kMaxGathered = 64;
+
+}  // namespace
 
 struct GrpcServer::Impl {
   GrpcServerOptions options;
@@ -39,7 +47,24 @@ struct GrpcServer::Impl {
   void Run() {
     void* tag = nullptr;
     bool ok = false;
-    while (queue->Next(&tag, &ok)) static_cast<CqTag*>(tag)->Proceed(ok);
+    // Calls come in bursts, since a connection is read in pieces that hold several: what they post
+    // is gathered until no event is left, so that the replica finds them together and logs them as
+    // one.
+    PostCork cork;
+    while (true) {
+      if (cork.size() == 0) {
+        if (!queue->Next(&tag, &ok)) return;
+      } else {
+        const auto next = queue->AsyncNext(&tag, &ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
+        if (next == grpc::CompletionQueue::SHUTDOWN) return;
+        if (next == grpc::CompletionQueue::TIMEOUT) {
+          cork.Flush();
+          continue;
+        }
+      }
+      static_cast<CqTag*>(tag)->Proceed(ok);
+      if (cork.size() >= kMaxGathered) cork.Flush();
+    }
   }
 
   grpc_ssl_client_certificate_request_type CertificateRequest() const {

@@ -19,6 +19,13 @@ std::shared_ptr<grpc::Channel> ChannelCache::Get(const std::string& address) {
     args.SetMaxReceiveMessageSize(64 << 20);
     // Retries are decided where the outcome of a send is understood, not in the transport.
     args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    // Each probe is a ping and its answer, for what is not used here: windows that grow with the
+    // link. This one is large enough for any answer to come in one go.
+    args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
+    // Bodies are compressed, if at all, before they get here.
+    args.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
+    args.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
     // A member that comes back is found again within this time.
     args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
