@@ -116,8 +116,8 @@ bool PeerConnection::ParseStaging() {
     const std::string_view meta(at + kPeerHeaderSize, header->meta_size);
     begin_ += head_size;
     const size_t body_there = std::min<size_t>(there - head_size, header->body_size);
-    std::string body(header->body_size, '\0');
-    std::memcpy(body.data(), at + head_size, body_there);
+    RawBytes body(header->body_size);
+    if (body_there > 0) std::memcpy(body.data(), at + head_size, body_there);
     begin_ += body_there;
     if (body_there < header->body_size) {
       in_body_ = true;

@@ -90,7 +90,7 @@ class PeerConnection : public std::enable_shared_from_this<PeerConnection> {
   bool in_body_ = false;
   PeerFrameKind body_kind_ = PeerFrameKind::kMessage;
   std::string body_meta_;
-  std::string body_;
+  RawBytes body_;
   size_t body_filled_ = 0;
 
   // To be sent; the first `sent_of_front_` bytes of the first piece have gone.

@@ -118,7 +118,6 @@ void ProposalBatcher::OpenFrame(FrameType type, size_t size) {
   open_.position = raft::PlaceFrame(end_, static_cast<int64_t>(first), options_.segment_size);
   open_.ack_in_memory = false;
   open_.bytes = std::move(spare_);
-  spare_ = std::string();
   open_capacity_ = std::max(first, std::min(options_.soft_frame_bytes, limit));
   open_.bytes.reserve(open_capacity_);
   open_.bytes.resize(kFrameHeaderSize);
@@ -138,9 +137,10 @@ std::vector<ProposalBatcher::Frame> ProposalBatcher::TakeFrames() {
   for (Frame& frame : closed_) {
     // The log keeps frames for a while: a small one must not hold a large buffer.
     if (frame.bytes.size() * 4 >= frame.bytes.capacity() * 3) continue;
-    std::string exact(frame.bytes);
+    RawBytes exact(frame.bytes.size());
+    std::memcpy(exact.data(), frame.bytes.data(), exact.size());
     std::swap(exact, frame.bytes);
-    exact.clear();
+    exact.resize(0);
     if (exact.capacity() <= options_.soft_frame_bytes + kFrameHeaderSize) spare_ = std::move(exact);
   }
   closed_bytes_ = 0;

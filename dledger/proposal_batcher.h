@@ -19,6 +19,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/bytes.h"
 #include "base/ids.h"
 #include "dledger/ledger.h"
 #include "dledger/state_machine.h"
@@ -39,7 +40,7 @@ class ProposalBatcher final : public ProposalWriter {
   struct Frame {
     FrameType type = FrameType::kRecords;
     LogPosition position;
-    std::string bytes;
+    RawBytes bytes;
     bool ack_in_memory = false;  // somebody waits for a majority's memory
   };
 
@@ -83,7 +84,7 @@ class ProposalBatcher final : public ProposalWriter {
   int64_t closed_bytes_ = 0;
   Frame open_;
   size_t open_capacity_ = 0;  // its bytes are never moved while it grows
-  std::string spare_;         // a buffer to build the next frame in
+  RawBytes spare_;            // a buffer to build the next frame in
 
   // The present proposal, and what to go back to.
   AckLevel level_ = AckLevel::kMajorityDisk;

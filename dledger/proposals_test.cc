@@ -53,7 +53,7 @@ TEST_F(ProposalBatcherTest, RecordsOfSeveralProposalsShareAFrameBackToBack) {
   const auto frames = batcher_.TakeFrames();
   ASSERT_EQ(frames.size(), 1u);
   EXPECT_EQ(frames[0].position, LogPosition(100));
-  EXPECT_EQ(frames[0].bytes.substr(48), std::string(10, 'a') + std::string(20, 'b'));
+  EXPECT_EQ(frames[0].bytes.view().substr(48), std::string(10, 'a') + std::string(20, 'b'));
 }
 
 TEST_F(ProposalBatcherTest, CommandsCarryTheirLengthAndKeepTheOrderOfCalls) {
@@ -69,7 +69,7 @@ TEST_F(ProposalBatcherTest, CommandsCarryTheirLengthAndKeepTheOrderOfCalls) {
   EXPECT_EQ(frames[0].type, FrameType::kRecords);
   EXPECT_EQ(frames[1].type, FrameType::kCommands);
   EXPECT_EQ(frames[2].type, FrameType::kRecords);
-  const std::string& body = frames[1].bytes;
+  const std::string_view body = frames[1].bytes.view();
   EXPECT_EQ(LoadBe<uint32_t>(body.data() + 48), 5u);
   EXPECT_EQ(body.substr(52, 5), "first");
   EXPECT_EQ(LoadBe<uint32_t>(body.data() + 57), 7u);
@@ -96,7 +96,7 @@ TEST_F(ProposalBatcherTest, MemoryReservedEarlierInADecisionStaysValidWhenFrames
   for (int i = 0; i < 50; ++i) std::memset(reserved[i].data, 'A' + i % 26, 300);
   batcher_.KeepProposal();
   std::string all;
-  for (const auto& frame : batcher_.TakeFrames()) all += frame.bytes.substr(48);
+  for (const auto& frame : batcher_.TakeFrames()) all += frame.bytes.view().substr(48);
   std::string expected;
   for (int i = 0; i < 50; ++i) expected += std::string(300, static_cast<char>('A' + i % 26));
   EXPECT_EQ(all, expected);
@@ -117,7 +117,7 @@ TEST_F(ProposalBatcherTest, ARefusedProposalIsRolledBackAcrossFrames) {
   batcher_.KeepProposal();
   const auto frames = batcher_.TakeFrames();
   ASSERT_EQ(frames.size(), 1u);
-  EXPECT_EQ(frames[0].bytes.substr(48), std::string(100, 'a') + std::string(100, 'b'));
+  EXPECT_EQ(frames[0].bytes.view().substr(48), std::string(100, 'a') + std::string(100, 'b'));
   EXPECT_FALSE(frames[0].ack_in_memory) << "nobody who waits for memory is left";
 }
 

@@ -69,7 +69,7 @@ void Replica::AppendEntries(const std::vector<raft::EntryMeta>& entries) {
 
 void Replica::AppendOwn(const raft::EntryMeta& entry) {
   FrameType type = FrameType::kNoOp;
-  std::string bytes;
+  RawBytes bytes;
   if (entry.type == raft::EntryType::kNoOp) {
     bytes.resize(raft::kNoOpFrameSize);
   } else {
@@ -79,7 +79,8 @@ void Replica::AppendOwn(const raft::EntryMeta& entry) {
     bytes = std::move(built_.front().second.bytes);
     built_.pop_front();
   }
-  SealFrame(entry.index, entry.term, entry.position, type, LastChainCrc(), bytes);
+  SealFrame(entry.index, entry.term, entry.position, type, LastChainCrc(),
+            {bytes.data(), bytes.size()});
   uncommitted_.emplace_back(entry.index, entry.size);
   uncommitted_bytes_ += entry.size;
   AppendToLog({entry}, Bytes(std::move(bytes)));
