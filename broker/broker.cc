@@ -153,6 +153,7 @@ MessagingOptions ToMessagingOptions(const BrokerConfig& config) {
   options.default_topic_queues = static_cast<int32_t>(config.defaultTopicQueueNums);
   options.ack_level = config.flushDiskType == "ASYNC_FLUSH" ? dledger::AckLevel::kMajorityMemory
                                                             : dledger::AckLevel::kMajorityDisk;
+  options.bytes_behind_to_follower = config.bytes_behind_to_follower();
   return options;
 }
 

@@ -1,5 +1,7 @@
 #include "broker/broker_config.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -240,6 +242,10 @@ std::vector<Setting> MakeSettings() {
            "whether a send creates the topic it names"),
       Number("defaultTopicQueueNums", &C::defaultTopicQueueNums, 1, 1'024, "queues of a new topic"),
       Number("maxMessageSize", &C::maxMessageSize, 1, 64 << 20, "bytes of a message's body"),
+      Flag("slaveReadEnable", &C::slaveReadEnable,
+           "consumers that are far behind are told to pull from a follower"),
+      Number("accessMessageInMemoryMaxRatio", &C::accessMessageInMemoryMaxRatio, 0, 100,
+             "far behind: so many percent of this machine's memory, in bytes of log"),
       Number("longPollingTimeoutMillis", &C::longPollingTimeoutMillis, 1'000, 60'000,
              "how long a receive waits for messages at most"),
       Number("popPollingSize", &C::popPollingSize, 1, 10'000'000,
@@ -387,6 +393,12 @@ absl::Status BrokerConfig::SetFromText(std::string_view text, std::string_view f
 MemberId BrokerConfig::self_id() const {
   const absl::StatusOr<MemberId> id = ParseMemberName(dLegerSelfId);
   return id.ok() ? *id : kNoMember;
+}
+
+std::optional<int64_t> BrokerConfig::bytes_behind_to_follower() const {
+  if (!slaveReadEnable) return std::nullopt;
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * int64_t{sysconf(_SC_PAGESIZE)};
+  return memory / 100 * accessMessageInMemoryMaxRatio;
 }
 
 MemberId BrokerConfig::preferred_leader() const {

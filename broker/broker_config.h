@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,8 @@ struct BrokerConfig {
   int64_t maxPopPollingSize = 100'000;  // in all
   bool enablePopMessageThreshold = false;
   int64_t popInflightMessageThreshold = 10'000;
+  bool slaveReadEnable = false;
+  int64_t accessMessageInMemoryMaxRatio = 40;  // percent of this machine's memory
   int64_t invisibleTimeMillisWhenAutoRenew = 60'000;
   int64_t clientExpireMillis = 120'000;
   bool messageIndexEnable = true;
@@ -127,6 +130,8 @@ struct BrokerConfig {
   // From dLegerSelfId: n0 is 1.
   MemberId self_id() const;
   MemberId preferred_leader() const;  // kNoMember: none
+  // Of accessMessageInMemoryMaxRatio, on this machine; none without slaveReadEnable.
+  std::optional<int64_t> bytes_behind_to_follower() const;
   // This member's entry in dLegerPeers; null if there is none.
   const ConfiguredPeer* self() const;
 };

@@ -134,5 +134,16 @@ TEST(BrokerConfig, MutualTlsNeedsWhatItRestsOn) {
   EXPECT_FALSE(config.Validate().ok()) << "a certificate without its key";
 }
 
+TEST(BrokerConfig, ConsumersAreSentToFollowersOnlyIfItSaysSo) {
+  BrokerConfig config;
+  EXPECT_FALSE(config.bytes_behind_to_follower().has_value());
+  ASSERT_TRUE(config.Set("slaveReadEnable", "true").ok());
+  const int64_t by_default = config.bytes_behind_to_follower().value_or(-1);
+  EXPECT_GT(by_default, 1 << 20);
+  ASSERT_TRUE(config.Set("accessMessageInMemoryMaxRatio", "20").ok());
+  EXPECT_EQ(config.bytes_behind_to_follower(), by_default / 2);
+  EXPECT_FALSE(config.Set("accessMessageInMemoryMaxRatio", "101").ok());
+}
+
 }  // namespace
 }  // namespace raftmq::broker

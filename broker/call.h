@@ -90,6 +90,8 @@ class ServerStream {
   const Request& request() const { return *request_; }
   Request* mutable_request() { return request_; }
 
+  // Goes with the answer, as Unary's. Before the first Write.
+  virtual void AddHeader(const std::string& /*name*/, const std::string& /*value*/) {}
   // Queues one response; they leave in order. What is queued is bounded by what the handler writes:
   // one answer's messages. After the client is gone it is dropped.
   virtual void Write(Response response) = 0;

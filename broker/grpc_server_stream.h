@@ -48,6 +48,9 @@ class GrpcServerStream final : public ServerStream<Request, Response>, public Cq
     }
   }
 
+  void AddHeader(const std::string& name, const std::string& value) override {
+    grpc_.AddInitialMetadata(name, value);
+  }
   void Write(Response response) override {
     std::lock_guard lock(mutex_);
     if (this->on_write_) this->on_write_(response);

@@ -30,4 +30,18 @@ RouteView MemberAddresses::View(const dledger::LedgerStatus& status,
   return view;
 }
 
+std::string MemberAddresses::FollowerFor(const dledger::LedgerStatus& status,
+                                         const std::vector<MemberId>& serving,
+                                         QueueId queue) const {
+  if (status.leader != options_.self) return options_.own_address;
+  std::vector<const dledger::Member*> followers;
+  for (const dledger::Member& member : status.members) {
+    if (member.id == options_.self || member.client_address.empty()) continue;
+    if (std::find(serving.begin(), serving.end(), member.id) == serving.end()) continue;
+    followers.push_back(&member);
+  }
+  if (followers.empty()) return "";
+  return followers[static_cast<size_t>(queue.value()) % followers.size()]->client_address;
+}
+
 }  // namespace raftmq::broker

@@ -28,6 +28,12 @@ class MemberAddresses {
   // Those of `serving` whose client address is known.
   RouteView View(const dledger::LedgerStatus& status, const std::vector<MemberId>& serving);
 
+  // Where a queue may be read without the leader, host:port as members tell NameServers: this
+  // member, if it doesn't lead, else one of `serving`; queues take turns. "": only the leader
+  // serves.
+  std::string FollowerFor(const dledger::LedgerStatus& status, const std::vector<MemberId>& serving,
+                          QueueId queue) const;
+
  private:
   const MemberAddressesOptions options_;
   HostNames* const hosts_;

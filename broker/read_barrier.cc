@@ -44,7 +44,7 @@ ReadBarrier::ReadBarrier(Options options, Source* source, Clock* clock, TaskRunn
       clock_(clock),
       alarm_(clock, timer, [this] { OnTimer(); }) {}
 
-void ReadBarrier::Await(const CallContext& context, Done done) {
+void ReadBarrier::Await(const CallContext& context, int64_t then_ms, Done done) {
   const absl::StatusOr<std::optional<int64_t>> max_lag_ms = ParseMaxLag(context.read_level);
   if (!max_lag_ms.ok()) return done(max_lag_ms.status());
   const int64_t now_ms = clock_->MonotonicMillis();
@@ -54,9 +54,11 @@ void ReadBarrier::Await(const CallContext& context, Done done) {
   if (fresh && source_->Applied() >= context.min_applied.value_or(LogIndex(0))) {
     return done(absl::OkStatus());
   }
-  const int64_t until_ms = context.deadline_ms == kNoDeadline
-                               ? now_ms + options_.default_timeout_ms
-                               : context.deadline_ms - options_.answer_early_ms;
+  int64_t until_ms = now_ms + options_.default_timeout_ms;
+  if (context.deadline_ms != kNoDeadline) {
+    const int64_t last_ms = context.deadline_ms - options_.answer_early_ms;
+    until_ms = then_ms == 0 ? last_ms : std::min(last_ms, std::max(until_ms, last_ms - then_ms));
+  }
   absl::Status refused;
   WaiterId id = 0;
   {

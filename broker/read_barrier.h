@@ -36,7 +36,7 @@ class ReadBarrier {
  public:
   struct Options {
     size_t max_waiting = 20'000;
-    int64_t default_timeout_ms = 3'000;  // of a call without a deadline
+    int64_t default_timeout_ms = 3'000;  // of a call without a deadline, or that waits afterwards
     int64_t answer_early_ms = 500;       // before the caller's deadline
   };
   using Done = absl::AnyInvocable<void(const absl::Status&)>;
@@ -61,8 +61,9 @@ class ReadBarrier {
 
   // OK: a read of this member's state is now as fresh as `context` asks. kBusy: it was not within
   // the caller's deadline, or too many wait. kUnsupported, kIllegalOffset: it asks for what cannot
-  // be.
-  void Await(const CallContext& context, Done done);
+  // be. `then_ms`: that the call wants to wait afterwards, as a pull does for messages: it is no
+  // time to become fresh in, so that the caller hears soon enough to ask another member.
+  void Await(const CallContext& context, int64_t then_ms, Done done);
 
   // Ends all waits, now and later: this member is stopping.
   void Close();

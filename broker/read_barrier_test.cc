@@ -43,13 +43,13 @@ class ReadBarrierTest : public testing::Test {
   using Answer = std::shared_ptr<std::optional<absl::Status>>;
 
   Answer Await(const std::string& level, std::optional<int64_t> least = std::nullopt,
-               int64_t for_ms = 5'000) {
+               int64_t for_ms = 5'000, int64_t then_ms = 0) {
     CallContext context;
     context.read_level = level;
     if (least.has_value()) context.min_applied = LogIndex(*least);
     context.deadline_ms = clock_.MonotonicMillis() + for_ms;
     auto answer = std::make_shared<std::optional<absl::Status>>();
-    barrier_.Await(context, [answer](const absl::Status& status) { *answer = status; });
+    barrier_.Await(context, then_ms, [answer](const absl::Status& status) { *answer = status; });
     timer_.RunFor(0);
     return answer;
   }
@@ -93,6 +93,15 @@ TEST_F(ReadBarrierTest, AnEntryThatDoesNotExistIsNotWaitedFor) {
   ASSERT_TRUE(answer->has_value());
   EXPECT_EQ(store::ReasonOf(**answer), Reason::kIllegalOffset);
   EXPECT_TRUE(source_.waiting.empty());
+}
+
+TEST_F(ReadBarrierTest, AReadThatWantsToWaitForMessagesHearsEarlyThatItIsNotFresh) {
+  const Answer answer = Await("linearizable", std::nullopt, 22'000, /*then_ms=*/20'000);
+  timer_.RunFor(2'999 * 1'000'000LL);
+  EXPECT_FALSE(answer->has_value());
+  timer_.RunFor(1'000'000);
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ(store::ReasonOf(**answer), Reason::kBusy);
 }
 
 TEST_F(ReadBarrierTest, AReadThatDoesNotGetFreshInTimeIsRefusedBeforeItsDeadline) {

@@ -44,6 +44,9 @@ struct MessagingOptions {
   // flushDiskType decides when a plain send is answered.
   dledger::AckLevel ack_level = dledger::AckLevel::kMajorityDisk;
   DelayLevels delay_levels;  // messageDelayLevel
+  // A consumer that is more bytes than this behind the log's end is told which follower to pull
+  // from. None: never (slaveReadEnable).
+  std::optional<int64_t> bytes_behind_to_follower;
 };
 
 // All outlive the handlers.
@@ -138,13 +141,16 @@ class MessagingHandlers final : public MessagingService {
     store::MessageFilter filter;
     QueueOffset offset;    // where to look next
     int64_t until_ms = 0;  // waits that long for a message, monotonic
+    LogPosition read_to;   // where the last message that was looked at ends
     std::optional<PullWaiters::WaiterId> waiter;
   };
   void Pull(const std::shared_ptr<OpenPull>& pull);
   void ParkPull(const std::shared_ptr<OpenPull>& pull);
   void FinishPull(const OpenPull& pull,
                   absl::StatusOr<std::vector<v2::PullMessageResponse>> messages) const;
-  void WhenFresh(const CallContext& context, ReadBarrier::Done then) const;
+  // Where the consumer had better pull next; "": where it does.
+  std::string SuggestRead(const OpenPull& pull) const;
+  void WhenFresh(const CallContext& context, ReadBarrier::Done then, int64_t then_ms = 0) const;
   void QueryOffsetHere(QueryOffsetCall* call);
   void QueryOffsetByTime(QueryOffsetCall* call);
   bool IsOrderly(const std::string& group) const;

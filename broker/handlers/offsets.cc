@@ -48,11 +48,13 @@ void MessagingHandlers::Execute(UpdateOffsetCall* call) {
 }
 
 // Most calls don't ask, and wait for nothing.
-void MessagingHandlers::WhenFresh(const CallContext& context, ReadBarrier::Done then) const {
+void MessagingHandlers::WhenFresh(const CallContext& context, ReadBarrier::Done then,
+                                  int64_t then_ms) const {
   if (!ReadBarrier::IsAskedFor(context)) return then(absl::OkStatus());
-  deps_.barrier->Await(context, [this, then = std::move(then)](const absl::Status& fresh) mutable {
-    deps_.reads->Post([then = std::move(then), fresh]() mutable { then(fresh); });
-  });
+  deps_.barrier->Await(
+      context, then_ms, [this, then = std::move(then)](const absl::Status& fresh) mutable {
+        deps_.reads->Post([then = std::move(then), fresh]() mutable { then(fresh); });
+      });
 }
 
 // The leader's answer, or this member's if the caller says how fresh that must be.

@@ -45,6 +45,7 @@ void MessagingHandlers::PullMessage(PullMessageCall* call) {
   absl::StatusOr<store::MessageFilter> filter = ParseFilter(request.filter_expression());
   if (status.ok()) status = filter.status();
   int64_t until_ms = 0;
+  int64_t wait_ms = 0;
   if (status.ok() && request.has_long_polling_timeout()) {
     const int64_t now_ms = deps_.clock->MonotonicMillis();
     const int64_t asked_ms = ToMillis(request.long_polling_timeout());
@@ -53,7 +54,10 @@ void MessagingHandlers::PullMessage(PullMessageCall* call) {
                                      : call->context().deadline_ms - now_ms - kAnswerEarlyMs;
     const absl::StatusOr<int64_t> poll_ms = PollMillis(asked_ms, remaining_ms, options_.limits);
     status = poll_ms.status();
-    if (poll_ms.ok() && asked_ms > 0) until_ms = now_ms + *poll_ms;
+    if (poll_ms.ok() && asked_ms > 0) {
+      wait_ms = *poll_ms;
+      until_ms = now_ms + wait_ms;
+    }
   }
   if (!status.ok()) return FinishWithError(call, status);
   auto pull = std::make_shared<OpenPull>();
@@ -61,10 +65,13 @@ void MessagingHandlers::PullMessage(PullMessageCall* call) {
   pull->filter = *std::move(filter);
   pull->offset = QueueOffset(request.offset());
   pull->until_ms = until_ms;
-  WhenFresh(call->context(), [this, pull](const absl::Status& fresh) {
-    if (!fresh.ok()) return FinishPull(*pull, fresh);
-    deps_.reads->Post([this, pull] { Pull(pull); });
-  });
+  WhenFresh(
+      call->context(),
+      [this, pull](const absl::Status& fresh) {
+        if (!fresh.ok()) return FinishPull(*pull, fresh);
+        deps_.reads->Post([this, pull] { Pull(pull); });
+      },
+      wait_ms);
 }
 
 void MessagingHandlers::Pull(const std::shared_ptr<OpenPull>& pull) {
@@ -83,6 +90,7 @@ void MessagingHandlers::Pull(const std::shared_ptr<OpenPull>& pull) {
     const auto header = store::ReadRecordHeader(record);
     if (!header.ok()) return FinishPull(*pull, header.status());
     pull->offset = header->queue_offset + 1;
+    pull->read_to = header->physical_offset + static_cast<int64_t>(record.size());
     if (!store::PassesFilter(pull->filter, header->properties)) continue;
     v2::Message* message = messages.emplace_back().mutable_message();
     if (const absl::Status status = ToMessage(record, message); !status.ok()) {
@@ -114,6 +122,16 @@ void MessagingHandlers::ParkPull(const std::shared_ptr<OpenPull>& pull) {
                            });
 }
 
+// What is far behind the end comes from the disk, and takes room in memory from what is near it;
+// that is the leader's, who serves everyone else (RocketMQ: PullMessageProcessor).
+std::string MessagingHandlers::SuggestRead(const OpenPull& pull) const {
+  if (!options_.bytes_behind_to_follower.has_value() || pull.read_to == LogPosition(0)) return "";
+  const std::shared_ptr<const dledger::LedgerStatus> status = deps_.ledger->Status();
+  if (status->end_position - pull.read_to <= *options_.bytes_behind_to_follower) return "";
+  return deps_.addresses->FollowerFor(*status, deps_.group->Serving(*status),
+                                      QueueId(pull.call->request().message_queue().id()));
+}
+
 void MessagingHandlers::FinishPull(
     const OpenPull& pull, absl::StatusOr<std::vector<v2::PullMessageResponse>> messages) const {
   if (pull.waiter.has_value()) deps_.pull_waiters->End(*pull.waiter);
@@ -125,6 +143,9 @@ void MessagingHandlers::FinishPull(
     first.mutable_status()->set_message("no message from that offset on");
   } else {
     SetOk(first.mutable_status());
+  }
+  if (const std::string address = SuggestRead(pull); !address.empty()) {
+    call->AddHeader("x-raftmq-suggest-read", address);
   }
   call->Write(std::move(first));
   for (v2::PullMessageResponse& message : *messages) call->Write(std::move(message));
