@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/strings.h"
 #include "client/grpc_group_calls.h"
 #include "client/message_conversion.h"
@@ -24,6 +25,11 @@ constexpr int64_t kWatchMs = 24 * 3'600'000;
 std::vector<std::pair<std::string, std::string>> TopicHeader(GroupCalls::TopicCreated topic) {
   if (!topic.has_value()) return {};
   return {{"x-raftmq-topic-created", StrCat(*topic)}};
+}
+
+std::string ReadLevel(int64_t max_lag_ms) {
+  return max_lag_ms == kLinearizable ? std::string("linearizable")
+                                     : StrCat("max-lag-ms=", max_lag_ms);
 }
 
 }  // namespace
@@ -80,6 +86,13 @@ struct GroupCalls::PullOp final : Op {
       done(std::move(status));
     }
   }
+  bool IsMissing(const absl::Status& status) const override {
+    return absl::IsNotFound(status) || (status.ok() && pulled.offset_illegal);
+  }
+  std::string First(const ReadChoice& choice,
+                    const std::vector<std::string>& addresses) const override {
+    return choice.FirstOfPull(read.from, {topic, broker_name, queue}, addresses);
+  }
 
   void OnResponse(v2::PullMessageResponse& response) {
     if (response.has_message()) {
@@ -88,6 +101,10 @@ struct GroupCalls::PullOp final : Op {
     } else if (response.has_next_offset()) {
       pulled.next_offset = QueueOffset(response.next_offset());
     } else if (response.has_status()) {
+      const auto& headers = context->GetServerInitialMetadata();
+      if (const auto it = headers.find("x-raftmq-suggest-read"); it != headers.end()) {
+        pulled.suggested.assign(it->second.data(), it->second.size());
+      }
       const v2::Code code = response.status().code();
       pulled.offset_illegal = code == v2::OFFSET_NOT_FOUND || code == v2::ILLEGAL_OFFSET;
       outcome = code == v2::MESSAGE_NOT_FOUND || pulled.offset_illegal ? absl::OkStatus()
@@ -123,7 +140,10 @@ struct GroupCalls::WatchOp final : Op {
 };
 
 GroupCalls::GroupCalls(ClientInstance* instance, std::string consumer_group, int64_t timeout_ms)
-    : instance_(instance), consumer_group_(std::move(consumer_group)), timeout_ms_(timeout_ms) {}
+    : instance_(instance),
+      consumer_group_(std::move(consumer_group)),
+      timeout_ms_(timeout_ms),
+      choice_(Random::FromEntropy().Below(1'000'000), SystemClock()) {}
 
 GroupCalls::~GroupCalls() { Close(); }
 
@@ -138,6 +158,10 @@ void GroupCalls::Close() {
 void GroupCalls::Begin(OpPtr op, const MessageQueue& queue, int64_t timeout_ms) {
   op->topic = queue.topic;
   op->broker_name = queue.broker_name;
+  op->queue = queue.queue;
+  if (op->read.maxLagMillis.has_value()) {
+    op->headers.emplace_back("x-raftmq-read", ReadLevel(*op->read.maxLagMillis));
+  }
   op->deadline_ms = SystemClock()->MonotonicMillis() + timeout_ms;
   {
     absl::MutexLock lock(&mu_);
@@ -164,7 +188,7 @@ void GroupCalls::TryAt(OpPtr op, const RouteCache::Route& route) {
                op->topic, " tells)"));
     return Ended(std::move(op), std::move(gone));
   }
-  op->address = broker->addresses[op->tries++ % broker->addresses.size()];
+  Choose(op.get(), broker->addresses);
   const int64_t left_ms = op->deadline_ms - SystemClock()->MonotonicMillis();
   op->context = std::make_unique<grpc::ClientContext>();
   instance_->Prepare(op->context.get(), std::max<int64_t>(std::min(left_ms, op->try_ms), 1));
@@ -180,6 +204,27 @@ void GroupCalls::TryAt(OpPtr op, const RouteCache::Route& route) {
   sent->Send(this, std::move(op));
 }
 
+void GroupCalls::Choose(Op* op, const std::vector<std::string>& addresses) const {
+  if (op->tries == 0) {
+    op->address = op->First(choice_, addresses);
+    op->passes_over = op->address != addresses[0];
+  } else {
+    op->address = addresses[(op->tries - (op->passes_over ? 1 : 0)) % addresses.size()];
+  }
+  ++op->tries;
+}
+
+// What a member that is behind doesn't have (any more) the leader may have.
+bool GroupCalls::TryAnother(const Op& op, const absl::Status& status) {
+  const bool passed_over = op.passes_over && op.tries == 1;
+  if (status.ok() || !IsRetriable(status)) {
+    return passed_over && op.IsMissing(status) && op.read.maxLagMillis != kLinearizable;
+  }
+  if (passed_over) choice_.Avoid(op.address);
+  instance_->routes()->Doubt(op.topic);
+  return true;
+}
+
 void GroupCalls::Ended(OpPtr op, absl::Status status) {
   bool closed = false;
   {
@@ -189,10 +234,9 @@ void GroupCalls::Ended(OpPtr op, absl::Status status) {
   }
   if (closed && !status.ok()) status = absl::CancelledError("the client is being closed");
   const int64_t left_ms = op->deadline_ms - SystemClock()->MonotonicMillis();
-  if (status.ok() || closed || !IsRetriable(status) || left_ms <= op->min_left_ms) {
+  if (closed || !TryAnother(*op, status) || left_ms <= op->min_left_ms) {
     return Finish(std::move(op), std::move(status));
   }
-  instance_->routes()->Doubt(op->topic);
   instance_->timers()->RunAfter(kPauseNanos,
                                 [this, op = std::move(op)]() mutable { Try(std::move(op)); });
 }
@@ -207,8 +251,10 @@ void GroupCalls::Finish(OpPtr op, absl::Status status) {
 template <typename Request, typename Response, typename Stub, typename Prepare>
 void GroupCalls::Call(const MessageQueue& queue, Request request,
                       Stub* (ClientInstance::*stub_at)(const std::string&), Prepare prepare,
-                      absl::AnyInvocable<void(absl::Status, Response&)> done, Headers headers) {
+                      absl::AnyInvocable<void(absl::Status, Response&)> done, Headers headers,
+                      const ReadOptions& read) {
   auto op = std::make_shared<UnaryOp<Request, Response>>();
+  op->read = read;
   op->headers = std::move(headers);
   op->request = std::move(request);
   op->prepare = [instance = instance_, stub_at, prepare](
@@ -226,25 +272,29 @@ void GroupCalls::FillQueue(const MessageQueue& queue, v2::MessageQueue* out) con
   out->mutable_broker()->set_name(queue.broker_name);
 }
 
-void GroupCalls::Pull(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
-                      int32_t max, const MessageSelector& selector, int64_t suspend_ms,
-                      Done<Pulled> done, std::optional<int64_t> timeout_ms) {
+void GroupCalls::Pull(const MessageQueue& queue, QueueOffset offset, const PullOptions& options,
+                      Done<Pulled> done) {
   auto op = std::make_shared<PullOp>();
-  op->headers = TopicHeader(topic);
+  op->read = options.read;
+  op->headers = TopicHeader(options.topic);
   op->request.mutable_group()->set_name(consumer_group_);
   FillQueue(queue, op->request.mutable_message_queue());
   op->request.set_offset(offset.value());
-  op->request.set_batch_size(max);
-  *op->request.mutable_filter_expression() = ToFilterExpression(selector);
-  if (suspend_ms > 0) {
-    *op->request.mutable_long_polling_timeout() = TimeUtil::MillisecondsToDuration(suspend_ms);
+  op->request.set_batch_size(options.max);
+  *op->request.mutable_filter_expression() = ToFilterExpression(options.selector);
+  if (options.suspend_ms > 0) {
+    *op->request.mutable_long_polling_timeout() =
+        TimeUtil::MillisecondsToDuration(options.suspend_ms);
   }
-  op->done = std::move(done);
+  op->done = [this, queue, done = std::move(done)](absl::StatusOr<Pulled> pulled) mutable {
+    if (pulled.ok()) choice_.Suggest(queue, pulled->suggested);
+    done(std::move(pulled));
+  };
   // Its wait is part of its first try; a broker takes no wait that a deadline leaves no time for.
-  op->try_ms = suspend_ms + kPullGraceMs;
+  op->try_ms = options.suspend_ms + kPullGraceMs;
   op->min_left_ms = kPullMinMs;
   Begin(std::move(op), queue,
-        timeout_ms.value_or(suspend_ms + std::max(timeout_ms_, kPullGraceMs)));
+        options.timeout_ms.value_or(options.suspend_ms + std::max(timeout_ms_, kPullGraceMs)));
 }
 
 void GroupCalls::UpdateOffset(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
@@ -260,7 +310,8 @@ void GroupCalls::UpdateOffset(const MessageQueue& queue, TopicCreated topic, Que
       TopicHeader(topic));
 }
 
-void GroupCalls::CommittedOffset(const MessageQueue& queue, Done<std::optional<QueueOffset>> done) {
+void GroupCalls::CommittedOffset(const MessageQueue& queue, const ReadOptions& read,
+                                 Done<std::optional<QueueOffset>> done) {
   v2::GetOffsetRequest request;
   request.mutable_group()->set_name(consumer_group_);
   FillQueue(queue, request.mutable_message_queue());
@@ -276,11 +327,12 @@ void GroupCalls::CommittedOffset(const MessageQueue& queue, Done<std::optional<Q
         } else {
           done(std::move(status));
         }
-      });
+      },
+      {}, read);
 }
 
 void GroupCalls::QueryOffset(const MessageQueue& queue, v2::QueryOffsetRequest request,
-                             Done<QueueOffset> done, Headers headers) {
+                             const ReadOptions& read, Done<QueueOffset> done) {
   FillQueue(queue, request.mutable_message_queue());
   Call<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(
       queue, std::move(request), &ClientInstance::StubAt,
@@ -292,27 +344,29 @@ void GroupCalls::QueryOffset(const MessageQueue& queue, v2::QueryOffsetRequest r
           done(std::move(status));
         }
       },
-      std::move(headers));
+      {}, read);
 }
 
-void GroupCalls::MinOffset(const MessageQueue& queue, Done<QueueOffset> done) {
+void GroupCalls::MinOffset(const MessageQueue& queue, const ReadOptions& read,
+                           Done<QueueOffset> done) {
   v2::QueryOffsetRequest request;
   request.set_query_offset_policy(v2::BEGINNING);
-  QueryOffset(queue, std::move(request), std::move(done));
+  QueryOffset(queue, std::move(request), read, std::move(done));
 }
 
-void GroupCalls::MaxOffset(const MessageQueue& queue, Done<QueueOffset> done) {
+void GroupCalls::MaxOffset(const MessageQueue& queue, ReadOptions read, Done<QueueOffset> done) {
   v2::QueryOffsetRequest request;
   request.set_query_offset_policy(v2::END);
-  QueryOffset(queue, std::move(request), std::move(done), {{"x-raftmq-read", "linearizable"}});
+  if (!read.maxLagMillis.has_value()) read.maxLagMillis = kLinearizable;
+  QueryOffset(queue, std::move(request), read, std::move(done));
 }
 
 void GroupCalls::OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms,
-                              Done<QueueOffset> done) {
+                              const ReadOptions& read, Done<QueueOffset> done) {
   v2::QueryOffsetRequest request;
   request.set_query_offset_policy(v2::TIMESTAMP);
   *request.mutable_timestamp() = TimeUtil::MillisecondsToTimestamp(timestamp_ms);
-  QueryOffset(queue, std::move(request), std::move(done));
+  QueryOffset(queue, std::move(request), read, std::move(done));
 }
 
 void GroupCalls::LockQueues(const std::string& topic, const std::string& broker_name,

@@ -82,10 +82,12 @@ absl::Status GroupQueues::CheckSelector(const std::string& topic, const MessageS
   const BrokerRoute& broker = (*route)->brokers[0];
   if (broker.readable_queues.empty()) return absl::OkStatus();
   const MessageQueue queue{topic, broker.name, QueueId(broker.readable_queues[0])};
-  const absl::Status pulled =
-      AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
-        calls_->Pull(queue, std::nullopt, QueueOffset(0), 1, selector, 0, std::move(done));
-      }).status();
+  GroupCalls::PullOptions options;
+  options.max = 1;
+  options.selector = selector;
+  const absl::Status pulled = AwaitAnswer<absl::StatusOr<GroupCalls::Pulled>>([&](auto done) {
+                                calls_->Pull(queue, QueueOffset(0), options, std::move(done));
+                              }).status();
   if (!absl::IsInvalidArgument(pulled)) return absl::OkStatus();
   return Annotate(pulled, StrCat("subscription of group ", options_.consumerGroup, " to topic ",
                                  topic, " with \"", selector.expression, "\""));
@@ -437,13 +439,13 @@ void GroupQueues::OnTaken(const HeldPtr& held, bool locked, GroupCalls::TopicCre
     RebalanceAgain();
   };
   // Broadcasting, a new member begins with what comes from now on.
-  if (!clustering()) return calls_->MaxOffset(held->queue, std::move(at));
+  if (!clustering()) return calls_->MaxOffset(held->queue, {}, std::move(at));
   calls_->CommittedOffset(
-      held->queue,
+      held->queue, {},
       [this, held, at = std::move(at)](absl::StatusOr<std::optional<QueueOffset>> found) mutable {
         if (!found.ok()) return at(found.status());
         if (found->has_value()) return at(**found);
-        calls_->MinOffset(held->queue, std::move(at));
+        calls_->MinOffset(held->queue, {}, std::move(at));
       });
 }
 
@@ -453,6 +455,7 @@ void GroupQueues::StartPulling(const HeldPtr& held, QueueOffset offset) {
   options.pullBatchSize = options_.pullBatchSize;
   options.brokerSuspendMaxTimeMillis = options_.brokerSuspendMaxTimeMillis;
   options.thresholds = options_.thresholds;
+  options.read = options_.read;
   options.topic_created = held->topic;
   if (clustering()) {
     options.on_topic_gone = [this, weak = std::weak_ptr<Held>(held)] {

@@ -1,7 +1,7 @@
 // GroupCalls: what a client asks of a topic's broker group: pulls, offsets, locks, ends of
 // transactions, recalls, replies. Each call goes to the leader first and, when that fails, to the
-// group's other members in turn, until its time is over. For sources of client/ only: it includes
-// gRPC.
+// group's other members in turn, until its time is over. A read may ask another one before
+// (ReadOptions). For sources of client/ only: it includes gRPC.
 //
 // Thread-safe; nothing blocks. `done` is called exactly once, on the instance's "mq-client-cq" or
 // "mq-client" thread, which it must not hold up.
@@ -23,6 +23,8 @@
 #include "absl/synchronization/mutex.h"
 #include "client/grpc_client_instance.h"
 #include "client/message.h"
+#include "client/read_choice.h"
+#include "client/read_options.h"
 
 namespace raftmq::client {
 
@@ -41,28 +43,38 @@ class GroupCalls {
   template <typename T>
   using Done = absl::AnyInvocable<void(absl::StatusOr<T>)>;
 
+  struct PullOptions {
+    // As LockQueues told; NotFound then, if that topic was deleted, also if there is another of its
+    // name. None, here and below: whichever.
+    TopicCreated topic;
+    int32_t max = 32;  // messages
+    MessageSelector selector;
+    int64_t suspend_ms = 0;  // how long to wait for something to be there
+    // Of all tries with that wait; none: the wait and the timeout of other calls.
+    std::optional<int64_t> timeout_ms;
+    ReadOptions read;
+  };
   struct Pulled {
     std::vector<ReceivedMessage> messages;
     QueueOffset next_offset;      // what the filter left out is behind it
     bool offset_illegal = false;  // the queue does not reach there: below its min or beyond its max
+    std::string suggested;        // whom the queue's next pull should ask; "": as ever
   };
-  // Waits up to `suspend_ms` for something to be there. `timeout_ms`: of all tries with that wait;
-  // none: the wait and the timeout of other calls. `topic`, here and below: as LockQueues told;
-  // NotFound then, if that topic was deleted, also if there is another of its name. None:
-  // whichever.
-  void Pull(const MessageQueue& queue, TopicCreated topic, QueueOffset offset, int32_t max,
-            const MessageSelector& selector, int64_t suspend_ms, Done<Pulled> done,
-            std::optional<int64_t> timeout_ms = std::nullopt);
+  void Pull(const MessageQueue& queue, QueueOffset offset, const PullOptions& options,
+            Done<Pulled> done);
 
   void UpdateOffset(const MessageQueue& queue, TopicCreated topic, QueueOffset offset,
                     absl::AnyInvocable<void(absl::Status)> done);
-  // None: the group never committed one on this topic.
-  void CommittedOffset(const MessageQueue& queue, Done<std::optional<QueueOffset>> done);
-  void MinOffset(const MessageQueue& queue, Done<QueueOffset> done);
-  // Not less than what any answer told before: a member that is behind catches up first.
-  void MaxOffset(const MessageQueue& queue, Done<QueueOffset> done);
+  // None: the group never committed one on this topic. With no maxLagMillis it is the leader's
+  // answer, whomever is asked.
+  void CommittedOffset(const MessageQueue& queue, const ReadOptions& read,
+                       Done<std::optional<QueueOffset>> done);
+  void MinOffset(const MessageQueue& queue, const ReadOptions& read, Done<QueueOffset> done);
+  // With no maxLagMillis it is linearizable: not less than what any answer told before.
+  void MaxOffset(const MessageQueue& queue, ReadOptions read, Done<QueueOffset> done);
   // Of the first message stored at that time or later; the max offset if there is none.
-  void OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms, Done<QueueOffset> done);
+  void OffsetByTime(const MessageQueue& queue, int64_t timestamp_ms, const ReadOptions& read,
+                    Done<QueueOffset> done);
 
   struct Locked {
     std::vector<QueueId> queues;  // that this client holds now, or held
@@ -108,14 +120,24 @@ class GroupCalls {
     // One try at `address`; Ended is called with its outcome.
     virtual void Send(GroupCalls* calls, std::shared_ptr<Op> self) = 0;
     virtual void Finish(absl::Status status) = 0;
+    // The answer says that something is not there, which another member may have.
+    virtual bool IsMissing(const absl::Status& status) const { return absl::IsNotFound(status); }
+    // Whom the first try asks. `addresses`: the leader's first.
+    virtual std::string First(const ReadChoice& choice,
+                              const std::vector<std::string>& addresses) const {
+      return choice.First(read.from, queue, addresses);
+    }
 
     std::string topic;
     std::string broker_name;
+    QueueId queue;
+    ReadOptions read;          // the default: also for what is no read
     Headers headers;           // beside those of every call
     int64_t deadline_ms = 0;   // monotonic
     int64_t try_ms = 1'000;    // a member that does not answer is left for the next after that long
     int64_t min_left_ms = 20;  // with less no other try is begun
     size_t tries = 0;
+    bool passes_over = false;  // the first try went to another than the leader
     std::string address;
     std::unique_ptr<grpc::ClientContext> context;  // of the newest try
   };
@@ -128,20 +150,25 @@ class GroupCalls {
   void Begin(OpPtr op, const MessageQueue& queue, int64_t timeout_ms);
   void Try(OpPtr op);
   void TryAt(OpPtr op, const RouteCache::Route& route);
+  // Whom the next try asks.
+  void Choose(Op* op, const std::vector<std::string>& addresses) const;
   void Ended(OpPtr op, absl::Status status);
+  bool TryAnother(const Op& op, const absl::Status& status);
   void Finish(OpPtr op, absl::Status status);
   // `prepare`: a method of the messaging stub, or of the consumers' one.
   template <typename Request, typename Response, typename Stub, typename Prepare>
   void Call(const MessageQueue& queue, Request request,
             Stub* (ClientInstance::*stub_at)(const std::string&), Prepare prepare,
-            absl::AnyInvocable<void(absl::Status, Response&)> done, Headers headers = {});
+            absl::AnyInvocable<void(absl::Status, Response&)> done, Headers headers = {},
+            const ReadOptions& read = {});
   void QueryOffset(const MessageQueue& queue, apache::rocketmq::v2::QueryOffsetRequest request,
-                   Done<QueueOffset> done, Headers headers = {});
+                   const ReadOptions& read, Done<QueueOffset> done);
   void FillQueue(const MessageQueue& queue, apache::rocketmq::v2::MessageQueue* out) const;
 
   ClientInstance* const instance_;
   const std::string consumer_group_;
   const int64_t timeout_ms_;
+  ReadChoice choice_;
   absl::Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   int under_way_ ABSL_GUARDED_BY(mu_) = 0;

@@ -40,6 +40,7 @@ struct GroupQueuesOptions {
   int32_t pullBatchSize = 32;
   int64_t brokerSuspendMaxTimeMillis = 15'000;
   ProcessQueue::Thresholds thresholds;
+  ReadOptions read;  // of pulls
   int64_t persistConsumerOffsetInterval = 5'000;
   int64_t rebalanceInterval = 20'000;
   int64_t lockLeaseMillis = 10'000;

@@ -41,12 +41,15 @@ struct PullConsumer::Impl {
   ~Impl();
 
   void Pull(const MessageQueue& queue, const MessageSelector& selector, QueueOffset offset,
-            int32_t max, int64_t suspend_ms, PullCallback done);
+            int32_t max, int64_t suspend_ms, const Read& read, PullCallback done);
   void NearestEnd(const MessageQueue& queue, QueueOffset offset, PullCallback done);
   absl::StatusOr<QueueOffset> StartOf(const MessageQueue& queue);
   absl::StatusOr<std::shared_ptr<QueuePuller>> Find(const MessageQueue& queue);
   bool AnyWaiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   absl::Status Commit();
+  const ReadOptions& ReadOf(const Read& read) const {
+    return read.has_value() ? *read : options.read;
+  }
   // Null: it does not subscribe.
   SubscribedQueues* Subscribed() {
     absl::MutexLock lock(&mu);
@@ -76,50 +79,56 @@ PullConsumer::Impl::~Impl() {
 
 void PullConsumer::Impl::NearestEnd(const MessageQueue& queue, QueueOffset offset,
                                     PullCallback done) {
-  calls.MinOffset(queue, [this, queue, offset,
-                          done = std::move(done)](absl::StatusOr<QueueOffset> min) mutable {
-    if (!min.ok()) return done(min.status());
-    PullResult result;
-    result.status = PullStatus::kOffsetIllegal;
-    result.next_begin_offset = *min;
-    if (offset < *min) return done(std::move(result));
-    calls.MaxOffset(queue,
-                    [result, done = std::move(done)](absl::StatusOr<QueueOffset> max) mutable {
-                      if (!max.ok()) return done(max.status());
-                      result.next_begin_offset = *max;
-                      done(std::move(result));
-                    });
-  });
+  calls.MinOffset(
+      queue, {},
+      [this, queue, offset, done = std::move(done)](absl::StatusOr<QueueOffset> min) mutable {
+        if (!min.ok()) return done(min.status());
+        PullResult result;
+        result.status = PullStatus::kOffsetIllegal;
+        result.next_begin_offset = *min;
+        if (offset < *min) return done(std::move(result));
+        calls.MaxOffset(queue, {},
+                        [result, done = std::move(done)](absl::StatusOr<QueueOffset> max) mutable {
+                          if (!max.ok()) return done(max.status());
+                          result.next_begin_offset = *max;
+                          done(std::move(result));
+                        });
+      });
 }
 
 void PullConsumer::Impl::Pull(const MessageQueue& queue, const MessageSelector& selector,
-                              QueueOffset offset, int32_t max, int64_t suspend_ms,
+                              QueueOffset offset, int32_t max, int64_t suspend_ms, const Read& read,
                               PullCallback done) {
-  calls.Pull(
-      queue, std::nullopt, offset, max, selector, suspend_ms,
-      [this, queue, offset,
-       done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
-        if (!pulled.ok()) return done(pulled.status());
-        if (pulled->offset_illegal) return NearestEnd(queue, offset, std::move(done));
-        PullResult result;
-        result.status = !pulled->messages.empty()      ? PullStatus::kFound
-                        : pulled->next_offset > offset ? PullStatus::kNoMatchedMessage
-                                                       : PullStatus::kNoNewMessage;
-        result.next_begin_offset = pulled->next_offset;
-        result.messages = std::move(pulled->messages);
-        done(std::move(result));
-      },
-      suspend_ms == 0 ? options.consumerPullTimeoutMillis
-                      : options.consumerTimeoutMillisWhenSuspend);
+  GroupCalls::PullOptions pull;
+  pull.max = max;
+  pull.selector = selector;
+  pull.suspend_ms = suspend_ms;
+  pull.timeout_ms = suspend_ms == 0 ? options.consumerPullTimeoutMillis
+                                    : options.consumerTimeoutMillisWhenSuspend;
+  pull.read = ReadOf(read);
+  calls.Pull(queue, offset, pull,
+             [this, queue, offset,
+              done = std::move(done)](absl::StatusOr<GroupCalls::Pulled> pulled) mutable {
+               if (!pulled.ok()) return done(pulled.status());
+               if (pulled->offset_illegal) return NearestEnd(queue, offset, std::move(done));
+               PullResult result;
+               result.status = !pulled->messages.empty()      ? PullStatus::kFound
+                               : pulled->next_offset > offset ? PullStatus::kNoMatchedMessage
+                                                              : PullStatus::kNoNewMessage;
+               result.next_begin_offset = pulled->next_offset;
+               result.messages = std::move(pulled->messages);
+               done(std::move(result));
+             });
 }
 
 absl::StatusOr<QueueOffset> PullConsumer::Impl::StartOf(const MessageQueue& queue) {
   RAFTMQ_ASSIGN_OR_RETURN(const std::optional<QueueOffset> committed,
-                          (AwaitAnswer<absl::StatusOr<std::optional<QueueOffset>>>(
-                              [&](auto done) { calls.CommittedOffset(queue, std::move(done)); })));
+                          (AwaitAnswer<absl::StatusOr<std::optional<QueueOffset>>>([&](auto done) {
+                            calls.CommittedOffset(queue, {}, std::move(done));
+                          })));
   if (committed.has_value()) return *committed;
   return AwaitAnswer<absl::StatusOr<QueueOffset>>(
-      [&](auto done) { calls.MinOffset(queue, std::move(done)); });
+      [&](auto done) { calls.MinOffset(queue, {}, std::move(done)); });
 }
 
 absl::StatusOr<std::shared_ptr<QueuePuller>> PullConsumer::Impl::Find(const MessageQueue& queue) {
@@ -184,6 +193,7 @@ absl::StatusOr<std::unique_ptr<PullConsumer>> PullConsumer::Start(PullConsumerOp
         "autoCommitIntervalMillis ", options.autoCommitIntervalMillis, ", handOverTimeoutMillis ",
         options.handOverTimeoutMillis, ": expected milliseconds, 10 at least"));
   }
+  RAFTMQ_RETURN_IF_ERROR(CheckRead(options.read));
   ClientInstanceOptions client;
   client.namesrvAddr = options.namesrvAddr;
   client.tls = options.tls;
@@ -217,21 +227,22 @@ absl::StatusOr<std::vector<MessageQueue>> PullConsumer::FetchSubscribeMessageQue
 
 absl::StatusOr<PullResult> PullConsumer::Pull(const MessageQueue& queue,
                                               const MessageSelector& selector, QueueOffset offset,
-                                              int32_t max) {
+                                              int32_t max, const Read& read) {
   return AwaitAnswer<absl::StatusOr<PullResult>>(
-      [&](auto done) { impl_->Pull(queue, selector, offset, max, 0, std::move(done)); });
+      [&](auto done) { impl_->Pull(queue, selector, offset, max, 0, read, std::move(done)); });
 }
 
 absl::StatusOr<PullResult> PullConsumer::PullBlockIfNotFound(const MessageQueue& queue,
                                                              const MessageSelector& selector,
-                                                             QueueOffset offset, int32_t max) {
+                                                             QueueOffset offset, int32_t max,
+                                                             const Read& read) {
   return AwaitAnswer<absl::StatusOr<PullResult>>(
-      [&](auto done) { PullAsync(queue, selector, offset, max, std::move(done)); });
+      [&](auto done) { PullAsync(queue, selector, offset, max, std::move(done), read); });
 }
 
 void PullConsumer::PullAsync(const MessageQueue& queue, const MessageSelector& selector,
-                             QueueOffset offset, int32_t max, PullCallback done) {
-  impl_->Pull(queue, selector, offset, max, impl_->options.brokerSuspendMaxTimeMillis,
+                             QueueOffset offset, int32_t max, PullCallback done, const Read& read) {
+  impl_->Pull(queue, selector, offset, max, impl_->options.brokerSuspendMaxTimeMillis, read,
               LogWhatItThrows("the callback of a pull", std::move(done)));
 }
 
@@ -241,25 +252,27 @@ absl::Status PullConsumer::UpdateConsumeOffset(const MessageQueue& queue, QueueO
 }
 
 absl::StatusOr<std::optional<QueueOffset>> PullConsumer::FetchConsumeOffset(
-    const MessageQueue& queue) {
-  return AwaitAnswer<absl::StatusOr<std::optional<QueueOffset>>>(
-      [&](auto done) { impl_->calls.CommittedOffset(queue, std::move(done)); });
+    const MessageQueue& queue, const Read& read) {
+  return AwaitAnswer<absl::StatusOr<std::optional<QueueOffset>>>([&](auto done) {
+    impl_->calls.CommittedOffset(queue, impl_->ReadOf(read), std::move(done));
+  });
 }
 
-absl::StatusOr<QueueOffset> PullConsumer::MinOffset(const MessageQueue& queue) {
+absl::StatusOr<QueueOffset> PullConsumer::MinOffset(const MessageQueue& queue, const Read& read) {
   return AwaitAnswer<absl::StatusOr<QueueOffset>>(
-      [&](auto done) { impl_->calls.MinOffset(queue, std::move(done)); });
+      [&](auto done) { impl_->calls.MinOffset(queue, impl_->ReadOf(read), std::move(done)); });
 }
 
-absl::StatusOr<QueueOffset> PullConsumer::MaxOffset(const MessageQueue& queue) {
+absl::StatusOr<QueueOffset> PullConsumer::MaxOffset(const MessageQueue& queue, const Read& read) {
   return AwaitAnswer<absl::StatusOr<QueueOffset>>(
-      [&](auto done) { impl_->calls.MaxOffset(queue, std::move(done)); });
+      [&](auto done) { impl_->calls.MaxOffset(queue, impl_->ReadOf(read), std::move(done)); });
 }
 
 absl::StatusOr<QueueOffset> PullConsumer::SearchOffset(const MessageQueue& queue,
-                                                       int64_t timestamp_ms) {
-  return AwaitAnswer<absl::StatusOr<QueueOffset>>(
-      [&](auto done) { impl_->calls.OffsetByTime(queue, timestamp_ms, std::move(done)); });
+                                                       int64_t timestamp_ms, const Read& read) {
+  return AwaitAnswer<absl::StatusOr<QueueOffset>>([&](auto done) {
+    impl_->calls.OffsetByTime(queue, timestamp_ms, impl_->ReadOf(read), std::move(done));
+  });
 }
 
 absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
@@ -272,6 +285,7 @@ absl::Status PullConsumer::Assign(const std::vector<MessageQueue>& queues,
   options.brokerSuspendMaxTimeMillis = impl->options.brokerSuspendMaxTimeMillis;
   options.thresholds.pullThresholdForQueue = impl->options.pullThresholdForQueue;
   options.thresholds.pullThresholdSizeForQueue = impl->options.pullThresholdSizeForQueue;
+  options.read = impl->options.read;
   for (const MessageQueue& queue : queues) {
     const Impl::Key key = Impl::KeyOf(queue);
     {

@@ -19,6 +19,7 @@
 #include "base/channel_credentials.h"
 #include "client/allocate_strategy.h"
 #include "client/message.h"
+#include "client/read_options.h"
 
 namespace raftmq::client {
 
@@ -32,6 +33,9 @@ struct PullConsumerOptions {
   int64_t consumerPullTimeoutMillis = 10'000;
   int64_t consumerTimeoutMillisWhenSuspend = 30'000;  // more than brokerSuspendMaxTimeMillis
   int64_t requestTimeout = 3'000;                     // of another call, over all its tries
+  // Of pulls, and of reads of offsets. Where assigned and subscribed queues are begun is the
+  // leader's word.
+  ReadOptions read;
   // Of assigned and subscribed queues.
   int32_t pullBatchSize = 32;
   int64_t pullThresholdForQueue = 1'000;          // messages held of a queue
@@ -69,29 +73,35 @@ class PullConsumer {
 
   absl::StatusOr<std::vector<MessageQueue>> FetchSubscribeMessageQueues(const std::string& topic);
 
-  // ---- By hand. At most 32 messages come.
+  // ---- By hand. At most 32 messages come. `read`: not as the consumer's options have it.
+  using Read = std::optional<ReadOptions>;
 
   // What is there now.
   absl::StatusOr<PullResult> Pull(const MessageQueue& queue, const MessageSelector& selector,
-                                  QueueOffset offset, int32_t max);
-  // Waits for a message, brokerSuspendMaxTimeMillis at most.
+                                  QueueOffset offset, int32_t max, const Read& read = {});
+  // Waits for a message, brokerSuspendMaxTimeMillis at most. What is there is read as fresh as
+  // asked when it begins to wait.
   absl::StatusOr<PullResult> PullBlockIfNotFound(const MessageQueue& queue,
                                                  const MessageSelector& selector,
-                                                 QueueOffset offset, int32_t max);
+                                                 QueueOffset offset, int32_t max,
+                                                 const Read& read = {});
   // The same without a thread that waits. `done` is called once, on a thread of the library, which
   // it must not hold up; it may pull again.
   using PullCallback = absl::AnyInvocable<void(absl::StatusOr<PullResult>)>;
   void PullAsync(const MessageQueue& queue, const MessageSelector& selector, QueueOffset offset,
-                 int32_t max, PullCallback done);
+                 int32_t max, PullCallback done, const Read& read = {});
 
   // The group's offset on the queue: where its next member begins.
   absl::Status UpdateConsumeOffset(const MessageQueue& queue, QueueOffset offset);
-  // None: the group has none on this topic yet.
-  absl::StatusOr<std::optional<QueueOffset>> FetchConsumeOffset(const MessageQueue& queue);
-  absl::StatusOr<QueueOffset> MinOffset(const MessageQueue& queue);
-  absl::StatusOr<QueueOffset> MaxOffset(const MessageQueue& queue);  // one past the last
+  // None: the group has none on this topic yet. Without maxLagMillis it is the leader's answer.
+  absl::StatusOr<std::optional<QueueOffset>> FetchConsumeOffset(const MessageQueue& queue,
+                                                                const Read& read = {});
+  absl::StatusOr<QueueOffset> MinOffset(const MessageQueue& queue, const Read& read = {});
+  // One past the last. Without maxLagMillis it is linearizable.
+  absl::StatusOr<QueueOffset> MaxOffset(const MessageQueue& queue, const Read& read = {});
   // Of the first message stored at that time or later; MaxOffset if there is none.
-  absl::StatusOr<QueueOffset> SearchOffset(const MessageQueue& queue, int64_t timestamp_ms);
+  absl::StatusOr<QueueOffset> SearchOffset(const MessageQueue& queue, int64_t timestamp_ms,
+                                           const Read& read = {});
 
   // ---- Subscribed queues, read ahead in the background
 

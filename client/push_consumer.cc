@@ -60,7 +60,7 @@ absl::Status CheckOptions(const PushConsumerOptions& options) {
         options.persistConsumerOffsetInterval,
         ": expected milliseconds, 300 to 300,000 for the first, at least 10 for the others"));
   }
-  return absl::OkStatus();
+  return CheckRead(options.read);
 }
 
 std::string OffsetPath(const PushConsumerOptions& options) {
@@ -83,6 +83,7 @@ GroupQueuesOptions QueuesOf(const PushConsumerOptions& options) {
   queues.brokerSuspendMaxTimeMillis = options.brokerSuspendMaxTimeMillis;
   queues.thresholds = {options.pullThresholdForQueue, options.pullThresholdSizeForQueue,
                        options.consumeConcurrentlyMaxSpan};
+  queues.read = options.read;
   queues.persistConsumerOffsetInterval = options.persistConsumerOffsetInterval;
   queues.rebalanceInterval = options.rebalanceInterval;
   queues.lockLeaseMillis = options.lockLeaseMillis;

@@ -27,6 +27,7 @@
 #include "base/channel_credentials.h"
 #include "client/allocate_strategy.h"
 #include "client/message.h"
+#include "client/read_options.h"
 
 namespace raftmq::client {
 
@@ -87,6 +88,7 @@ struct PushConsumerOptions {
   int64_t pullThresholdForQueue = 1'000;
   int64_t pullThresholdSizeForQueue = 100 << 20;
   int64_t consumeConcurrentlyMaxSpan = 2'000;
+  ReadOptions read;  // of pulls; where a queue is begun is the leader's word
   // A concurrent listener that has a batch for longer has failed on it: its messages come again,
   // and what it says in the end does not count. Broadcasting: no bound.
   int64_t consumeTimeout = 15 * 60'000;

@@ -35,8 +35,13 @@ void QueuePuller::Pull() {
 }
 
 void QueuePuller::PullFrom(ProcessQueue::Next from) {
-  calls_->Pull(queue_, options_.topic_created, from.offset, options_.pullBatchSize,
-               options_.selector, options_.brokerSuspendMaxTimeMillis,
+  GroupCalls::PullOptions options;
+  options.topic = options_.topic_created;
+  options.max = options_.pullBatchSize;
+  options.selector = options_.selector;
+  options.suspend_ms = options_.brokerSuspendMaxTimeMillis;
+  options.read = options_.read;
+  calls_->Pull(queue_, from.offset, options,
                [self = shared_from_this(), from](absl::StatusOr<GroupCalls::Pulled> pulled) {
                  if (!pulled.ok()) {
                    self->Ended(from.generation);
@@ -73,7 +78,7 @@ void QueuePuller::PullLater(int64_t ms) {
 
 // Retention may have passed the offset, or the topic was made anew.
 void QueuePuller::Correct(ProcessQueue::Next from) {
-  calls_->MinOffset(queue_, [self = shared_from_this(), from](absl::StatusOr<QueueOffset> min) {
+  calls_->MinOffset(queue_, {}, [self = shared_from_this(), from](absl::StatusOr<QueueOffset> min) {
     if (!min.ok()) {
       self->Ended(from.generation);
       return absl::IsCancelled(min.status()) ? void() : self->PullLater(kPauseMs);
@@ -85,7 +90,7 @@ void QueuePuller::Correct(ProcessQueue::Next from) {
       self->Seek(*min);
       return;
     }
-    self->calls_->MaxOffset(self->queue_, [self, from](absl::StatusOr<QueueOffset> max) {
+    self->calls_->MaxOffset(self->queue_, {}, [self, from](absl::StatusOr<QueueOffset> max) {
       self->Ended(from.generation);
       if (!max.ok()) return absl::IsCancelled(max.status()) ? void() : self->PullLater(kPauseMs);
       if (from.offset > *max) {

@@ -17,6 +17,7 @@
 #include "base/task_runner.h"
 #include "client/message.h"
 #include "client/process_queue.h"
+#include "client/read_options.h"
 
 namespace raftmq::client {
 
@@ -27,6 +28,7 @@ struct QueuePullerOptions {
   int32_t pullBatchSize = 32;
   int64_t brokerSuspendMaxTimeMillis = 15'000;
   ProcessQueue::Thresholds thresholds;
+  ReadOptions read;  // of pulls
   // The topic that is read, as GroupCalls::LockQueues told, and who is told, once, when it is not
   // there any more: then no more is pulled. None: whichever topic has the name, as long as it
   // takes.

@@ -23,6 +23,7 @@ absl::StatusOr<std::unique_ptr<SubscribedQueues>> SubscribedQueues::Start(
   queues.brokerSuspendMaxTimeMillis = options.brokerSuspendMaxTimeMillis;
   queues.thresholds.pullThresholdForQueue = options.pullThresholdForQueue;
   queues.thresholds.pullThresholdSizeForQueue = options.pullThresholdSizeForQueue;
+  queues.read = options.read;
   queues.persistConsumerOffsetInterval = options.autoCommitIntervalMillis;
   queues.requestTimeout = options.requestTimeout;
   queues.max_leave_ms = options.handOverTimeoutMillis;
