@@ -427,6 +427,7 @@ void Broker::Parts::MakeServices() {
   admin_deps.recovery = recovery.get();
   admin_deps.ledger = replica;
   admin_deps.read_index = host->replica();
+  admin_deps.barrier = barrier.get();
   admin_deps.clock = deps.clock;
   admin_deps.retention = &store->retention();
   admin_deps.clients = clients.get();

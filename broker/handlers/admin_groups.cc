@@ -98,14 +98,16 @@ void AdminHandlers::Execute(GetGroupCall* call) {
 }
 
 void AdminHandlers::ListGroups(ListGroupsCall* call) {
-  for (const store::GroupConfig& group : deps_.store->ListGroups()) {
-    FillGroup(group, call->response()->add_groups());
-  }
-  call->Finish();
+  Read(call, [this, call] {
+    for (const store::GroupConfig& group : deps_.store->ListGroups()) {
+      FillGroup(group, call->response()->add_groups());
+    }
+    call->Finish();
+  });
 }
 
 void AdminHandlers::GroupProgress(GroupProgressCall* call) {
-  deps_.reads->Post([this, call] {
+  Read(call, [this, call] {
     const auto rows = deps_.store->GroupProgress(call->request().name());
     if (!rows.ok()) return call->Fail(rows.status());
     for (const store::QueueProgress& progress : *rows) {

@@ -1,11 +1,13 @@
 // AdminHandlers: raftmq.v1.Admin over a MessageStore and a Ledger.
 //
 // Called on completion-queue threads; never blocks: what reads the disk runs on `reads`. Changes go
-// through the LeaderRouter and are carried out by Execute where the leader is.
+// through the LeaderRouter and are carried out by Execute where the leader is. What reads the
+// replicated state is as fresh as the caller asks (ReadBarrier).
 #pragma once
 
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "base/clock.h"
 #include "base/task_runner.h"
 #include "broker/admin_service.h"
@@ -15,6 +17,7 @@
 #include "broker/group_view.h"
 #include "broker/lite_notices.h"
 #include "broker/orphan_recovery.h"
+#include "broker/read_barrier.h"
 #include "broker/receive_waiters.h"
 #include "dledger/ledger.h"
 #include "dledger/read_index.h"
@@ -37,6 +40,7 @@ struct AdminDeps {
   LiteNotices* lite_notices = nullptr;
   dledger::Ledger* ledger = nullptr;
   dledger::ReadIndexSource* read_index = nullptr;
+  ReadBarrier* barrier = nullptr;
   Clock* clock = nullptr;
   ClientRegistry* clients = nullptr;
   GroupMembers* members = nullptr;
@@ -101,6 +105,16 @@ class AdminHandlers final : public AdminService {
 
  private:
   void AddLiteTopics(TopicStatusCall* call) const;
+  // Runs `read` on the reading runner, when what it reads is as fresh as `call` asks.
+  template <typename Call>
+  void Read(Call* call, absl::AnyInvocable<void()> read) {
+    if (!ReadBarrier::IsAskedFor(call->context())) return deps_.reads->Post(std::move(read));
+    deps_.barrier->Await(call->context(), /*then_ms=*/0,
+                         [this, call, read = std::move(read)](const absl::Status& fresh) mutable {
+                           if (!fresh.ok()) return call->Fail(fresh);
+                           deps_.reads->Post(std::move(read));
+                         });
+  }
   template <typename Call>
   void EndOrReroute(Call* call, const absl::Status& status) {
     if (LeaderRouter::IsForAnotherMember(status)) {

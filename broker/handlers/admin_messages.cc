@@ -87,7 +87,7 @@ void FinishWith(Call* call, const absl::StatusOr<std::vector<std::string>>& reco
 }  // namespace
 
 void AdminHandlers::QueryMessagesByKey(QueryMessagesByKeyCall* call) {
-  deps_.reads->Post([this, call] {
+  Read(call, [this, call] {
     const adm::QueryMessagesByKeyRequest& request = call->request();
     const int64_t end_ms = request.end_ms() == 0 ? deps_.clock->WallMillis() : request.end_ms();
     const int32_t max = request.max_messages() == 0 ? 32 : request.max_messages();
@@ -97,7 +97,7 @@ void AdminHandlers::QueryMessagesByKey(QueryMessagesByKeyCall* call) {
 }
 
 void AdminHandlers::MessageByOffset(MessageByOffsetCall* call) {
-  deps_.reads->Post([this, call] {
+  Read(call, [this, call] {
     const adm::MessageByOffsetRequest& request = call->request();
     FinishWith(call, deps_.store->Pull(
                          request.topic(), QueueId(request.queue()), QueueOffset(request.offset()),
@@ -106,7 +106,7 @@ void AdminHandlers::MessageByOffset(MessageByOffsetCall* call) {
 }
 
 void AdminHandlers::MessageByPosition(MessageByPositionCall* call) {
-  deps_.reads->Post([this, call] {
+  Read(call, [this, call] {
     LogPosition position(call->request().position());
     if (!call->request().offset_message_id().empty()) {
       const absl::StatusOr<LogPosition> named = PositionOf(call->request().offset_message_id());

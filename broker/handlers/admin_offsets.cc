@@ -80,14 +80,16 @@ void AdminHandlers::Execute(MoveOffsetsCall* call) {
 }
 
 void AdminHandlers::ListOffsetMoves(ListOffsetMovesCall* call) {
-  const auto moves = deps_.store->ListOffsetMoves(call->request().group());
-  if (!moves.ok()) return call->Fail(moves.status());
-  for (const store::OffsetMove& move : *moves) FillMove(move, call->response()->add_moves());
-  call->Finish();
+  Read(call, [this, call] {
+    const auto moves = deps_.store->ListOffsetMoves(call->request().group());
+    if (!moves.ok()) return call->Fail(moves.status());
+    for (const store::OffsetMove& move : *moves) FillMove(move, call->response()->add_moves());
+    call->Finish();
+  });
 }
 
 void AdminHandlers::ListQueueHolds(ListQueueHoldsCall* call) {
-  deps_.reads->Post([this, call] {
+  Read(call, [this, call] {
     const auto holds = deps_.store->ListHolds(call->request().group());
     if (!holds.ok()) return call->Fail(holds.status());
     for (const store::QueueHold& hold : *holds) {

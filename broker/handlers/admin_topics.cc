@@ -95,17 +95,21 @@ void AdminHandlers::Execute(DeleteTopicCall* call) {
 }
 
 void AdminHandlers::GetTopic(GetTopicCall* call) {
-  const absl::StatusOr<store::TopicConfig> topic = deps_.store->FindTopic(call->request().name());
-  if (!topic.ok()) return call->Fail(topic.status());
-  FillTopic(*topic, call->response()->mutable_topic());
-  call->Finish();
+  Read(call, [this, call] {
+    const absl::StatusOr<store::TopicConfig> topic = deps_.store->FindTopic(call->request().name());
+    if (!topic.ok()) return call->Fail(topic.status());
+    FillTopic(*topic, call->response()->mutable_topic());
+    call->Finish();
+  });
 }
 
 void AdminHandlers::ListTopics(ListTopicsCall* call) {
-  for (const store::TopicConfig& topic : deps_.store->ListTopics()) {
-    FillTopic(topic, call->response()->add_topics());
-  }
-  call->Finish();
+  Read(call, [this, call] {
+    for (const store::TopicConfig& topic : deps_.store->ListTopics()) {
+      FillTopic(topic, call->response()->add_topics());
+    }
+    call->Finish();
+  });
 }
 
 void AdminHandlers::AddLiteTopics(TopicStatusCall* call) const {
@@ -124,7 +128,7 @@ void AdminHandlers::AddLiteTopics(TopicStatusCall* call) const {
 }
 
 void AdminHandlers::TopicStatus(TopicStatusCall* call) {
-  deps_.reads->Post([this, call] {
+  Read(call, [this, call] {
     const absl::StatusOr<store::TopicConfig> topic = deps_.store->FindTopic(call->request().name());
     if (!topic.ok()) return call->Fail(topic.status());
     call->response()->set_name(topic->name);

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "base/channel_credentials.h"
+#include "client/mqadmin/read_flags.h"
 #include "client/mqadmin/report.h"
 #include "client/producer.h"
 
@@ -28,6 +29,7 @@ struct CommandLine {
   std::string tls_trust_path;
   std::string tls_cert_path;
   std::string tls_key_path;
+  ReadFlags read;  // of commands that take them
   int exit_code = kExitOk;
 
   // What the flags say of TLS. Ends the process with kExitUsage if a file cannot be read.
@@ -43,6 +45,8 @@ struct CommandLine {
   // Adds a subcommand with the flags that all share (-n, --timeout, --json, --tls …).
   CLI::App* AddCommand(CLI::App* app, const std::string& name, const std::string& description,
                        const std::string& example);
+  // Adds --readFrom, --linearizable and --maxLagMs to one.
+  CLI::App* WithRead(CLI::App* command);
 };
 
 void AddClusterCommands(CLI::App* app, CommandLine* line);  // clusterList, brokerStatus, …

@@ -266,7 +266,7 @@ void AddProgressRows(const GroupArguments& args, const GroupPlace& place,
 }
 
 void ConsumerProgress(CommandLine* line, const GroupArguments& args) {
-  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls(), line->read);
   auto places = session.Groups(args.cluster, args.broker);
   if (!places.ok()) return line->Fail(places.status());
   if (args.group.empty()) return AllProgress(line, &session, *places);
@@ -328,8 +328,10 @@ void AddProgress(CLI::App* app, CommandLine* line, GroupArguments* args) {
   CLI::App* progress = WithPlace(
       line->AddCommand(app, "consumerProgress", "How far a group, or every group, has consumed",
                        "consumerProgress -g billing\n  mqadmin consumerProgress -g billing -t "
-                       "orders -s true"),
+                       "orders -s true\n  mqadmin consumerProgress -g billing --readFrom "
+                       "10.0.0.2:8081 --linearizable"),
       args);
+  line->WithRead(progress);
   CLI::Option* group =
       progress->add_option("-g,--groupName", args->group, "consumer group; all if not given");
   progress->add_option("-t,--topicName", args->topic, "only on this topic")->needs(group);

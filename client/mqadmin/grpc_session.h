@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/strings.h"
 #include "client/grpc_channels.h"
+#include "client/mqadmin/read_flags.h"
 #include "raftmq/v1/admin.grpc.pb.h"
 
 namespace raftmq::mqadmin {
@@ -35,9 +36,14 @@ struct GroupPlace {
 
 class Session {
  public:
-  // `namesrv_addr`: NameServers or brokers. `timeout_ms` bounds each call.
-  Session(std::string namesrv_addr, int64_t timeout_ms, const TlsClientOptions& tls = {})
-      : namesrv_addr_(std::move(namesrv_addr)), timeout_ms_(timeout_ms), channels_(tls) {}
+  // `namesrv_addr`: NameServers or brokers. `timeout_ms` bounds each call. `read`: of all its calls
+  // of brokers; its member's group is the only one then.
+  Session(std::string namesrv_addr, int64_t timeout_ms, const TlsClientOptions& tls = {},
+          ReadFlags read = {})
+      : namesrv_addr_(std::move(namesrv_addr)),
+        timeout_ms_(timeout_ms),
+        read_(std::move(read)),
+        channels_(tls) {}
 
   const std::string& namesrv_addr() const { return namesrv_addr_; }
   int64_t timeout_ms() const { return timeout_ms_; }
@@ -47,7 +53,7 @@ class Session {
   absl::StatusOr<std::vector<GroupPlace>> Groups();
 
   // Those of one cluster (all if ""), or the one with a member at `broker_address` if that is
-  // given. NotFound if there is none.
+  // given. NotFound if there is none. InvalidArgument: the member that is to answer is none of it.
   absl::StatusOr<std::vector<GroupPlace>> Groups(const std::string& cluster,
                                                  const std::string& broker_address);
 
@@ -70,16 +76,21 @@ class Session {
     std::unique_ptr<Admin::Stub> stub = Admin::NewStub(channels_.Get(address));
     grpc::ClientContext context;
     client::PrepareContext(&context, "mqadmin", timeout_ms_);
+    if (const std::string level = read_.level(); !level.empty()) {
+      context.AddMetadata("x-raftmq-read", level);
+    }
     response->Clear();
     return client::FromGrpc((stub.get()->*method)(&context, request, response), address);
   }
 
-  // Calls it at the leader, or at another member if the leader cannot be reached.
+  // Calls it at the leader, or at another member if the leader cannot be reached; or where the
+  // flags say.
   template <typename Request, typename Response>
   absl::Status Call(const GroupPlace& group,
                     grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
                                                         Response*),
                     const Request& request, Response* response) {
+    if (!read_.address.empty()) return CallAt(read_.address, method, request, response);
     absl::Status last = absl::UnavailableError(StrCat(group.broker_name, " has no live member"));
     for (const bool leader_first : {true, false}) {
       for (const MemberPlace& member : group.members) {
@@ -111,12 +122,14 @@ class Session {
 
  private:
   absl::StatusOr<std::vector<GroupPlace>> AskNameServer(const std::string& address);
+  absl::Status CheckReadFrom(const GroupPlace& group) const;
   // As a NameServer knows them.
   absl::StatusOr<QueueCounts> QueuesAt(const std::string& address, const std::string& topic);
   absl::StatusOr<std::vector<GroupPlace>> AskBroker(const std::string& address);
 
   const std::string namesrv_addr_;
   const int64_t timeout_ms_;
+  const ReadFlags read_;
   client::ChannelCache channels_;
 };
 

@@ -88,7 +88,7 @@ Messages Find(CommandLine* line, const MessageArguments& args,
                                                            pb::QueryMessagesResponse*),
               const Request& request) {
   Messages found;
-  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls(), line->read);
   auto groups = session.Groups(args.cluster, args.broker);
   if (groups.ok() && !args.broker_name.empty()) {
     std::erase_if(*groups, [&](const auto& g) { return g.broker_name != args.broker_name; });
@@ -245,7 +245,7 @@ void AddQueryById(CLI::App* app, CommandLine* line, MessageArguments* args) {
   WithBodyFormat(by_id, args);
   WithCluster(by_id, args);
   by_id->add_option("-b,--brokerAddr", args->broker, "ask only the group of this broker");
-  by_id->callback([line, args] { QueryById(line, *args); });
+  line->WithRead(by_id)->callback([line, args] { QueryById(line, *args); });
 }
 
 }  // namespace
@@ -261,7 +261,7 @@ void AddMessageCommands(CLI::App* app, CommandLine* line) {
   by_key->add_option("-e,--endTimestamp", args.end_ms, "stored at or before, ms since 1970 (now)");
   by_key->add_option("-m,--maxNum", args.max, "at most so many (64)")->check(CLI::Range(1, 64));
   WithCluster(by_key, &args);
-  by_key->callback([line] { QueryByKey(line, args); });
+  line->WithRead(by_key)->callback([line] { QueryByKey(line, args); });
 
   CLI::App* by_unique = line->AddCommand(app, "queryMsgByUniqueKey",
                                          "The message with a client message id, with its body",
@@ -272,7 +272,7 @@ void AddMessageCommands(CLI::App* app, CommandLine* line) {
                       "all that have the id, 32 at most; else the one that was stored first");
   AddPush(by_unique);
   WithCluster(by_unique, &args);
-  by_unique->callback([line] { QueryByUniqueKey(line, args); });
+  line->WithRead(by_unique)->callback([line] { QueryByUniqueKey(line, args); });
 
   AddQueryById(app, line, &args);
 
@@ -285,7 +285,7 @@ void AddMessageCommands(CLI::App* app, CommandLine* line) {
   by_offset->add_option("-i,--queueId", args.queue, "queue")->required();
   by_offset->add_option("-o,--offset", args.offset, "queue offset")->required();
   WithBodyFormat(by_offset, &args);
-  by_offset->callback([line] {
+  line->WithRead(by_offset)->callback([line] {
     pb::MessageByOffsetRequest request;
     request.set_topic(args.topic);
     request.set_queue(args.queue);

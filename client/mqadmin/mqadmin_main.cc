@@ -61,6 +61,21 @@ CLI::App* CommandLine::AddCommand(CLI::App* app, const std::string& name,
   return command;
 }
 
+CLI::App* CommandLine::WithRead(CLI::App* command) {
+  command->add_option("--readFrom", read.address,
+                      "the member (host:port) that answers, a follower perhaps; else the leader, "
+                      "or another one while there is none");
+  CLI::Option* linearizable =
+      command->add_flag("--linearizable", read.linearizable,
+                        "as of now: with all that was acknowledged before the call");
+  command
+      ->add_option("--maxLagMs", read.max_lag_ms,
+                   "with all that was acknowledged so many milliseconds before the call")
+      ->check(CLI::Range(int64_t{0}, int64_t{86'400'000}))
+      ->excludes(linearizable);
+  return command;
+}
+
 }  // namespace raftmq::mqadmin
 
 int main(int argc, char** argv) {

@@ -122,7 +122,7 @@ std::string QueuesText(const pb::OffsetMove& move) {
 }
 
 void OffsetHistory(CommandLine* line, const OffsetArguments& args) {
-  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls(), line->read);
   auto places = session.Groups(args.cluster, args.broker);
   if (!places.ok()) return line->Fail(places.status());
   Report report(
@@ -272,7 +272,7 @@ void AddOffsetCommands(CLI::App* app, CommandLine* line) {
                        "Who moved a group's offsets, when, why and from where; the latest 64 moves",
                        "offsetHistory -g billing"),
       &args, false);
-  history->callback([line] { OffsetHistory(line, args); });
+  line->WithRead(history)->callback([line] { OffsetHistory(line, args); });
 }
 
 }  // namespace raftmq::mqadmin

@@ -99,7 +99,7 @@ absl::Status ScanQueue(Session* session, const GroupPlace& place, const std::str
 
 // All queues that the arguments name, one after the other.
 void ScanAll(CommandLine* line, const ScanArguments& args, Scan scan, OnMessage on_message) {
-  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls(), line->read);
   auto places = session.Groups("", args.broker);
   if (!places.ok()) return line->Fail(places.status());
   bool any_queue = false;
@@ -203,7 +203,7 @@ void QueryConsumeQueue(CommandLine* line, const ScanArguments& args) {
 
 CLI::App* AddScan(CLI::App* app, CommandLine* line, ScanArguments* args, const std::string& name,
                   const std::string& description, const std::string& example) {
-  CLI::App* command = line->AddCommand(app, name, description, example);
+  CLI::App* command = line->WithRead(line->AddCommand(app, name, description, example));
   command->add_option("-t,--topic", args->topic, "topic")->required();
   return command;
 }

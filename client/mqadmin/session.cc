@@ -57,9 +57,13 @@ absl::StatusOr<std::vector<GroupPlace>> Session::Groups() {
 
 absl::StatusOr<std::vector<GroupPlace>> Session::Groups(const std::string& cluster,
                                                         const std::string& broker_address) {
-  if (!broker_address.empty()) {
-    RAFTMQ_ASSIGN_OR_RETURN(auto addresses, client::ParseAddresses(broker_address, 8081));
-    return AskBroker(addresses[0]);
+  if (!broker_address.empty() || !read_.address.empty()) {
+    RAFTMQ_ASSIGN_OR_RETURN(
+        auto addresses,
+        client::ParseAddresses(broker_address.empty() ? read_.address : broker_address, 8081));
+    RAFTMQ_ASSIGN_OR_RETURN(auto groups, AskBroker(addresses[0]));
+    if (!read_.address.empty()) RAFTMQ_RETURN_IF_ERROR(CheckReadFrom(groups[0]));
+    return groups;
   }
   RAFTMQ_ASSIGN_OR_RETURN(auto groups, Groups());
   std::erase_if(groups,
@@ -69,6 +73,17 @@ absl::StatusOr<std::vector<GroupPlace>> Session::Groups(const std::string& clust
                                                : StrCat("no broker group of cluster ", cluster));
   }
   return groups;
+}
+
+absl::Status Session::CheckReadFrom(const GroupPlace& group) const {
+  std::string members;
+  for (const MemberPlace& member : group.members) {
+    if (member.address == read_.address) return absl::OkStatus();
+    members += StrCat(members.empty() ? "" : ", ", member.address);
+  }
+  return absl::InvalidArgumentError(StrCat("--readFrom ", read_.address,
+                                           " is no member of broker group ", group.broker_name,
+                                           ", which has ", members));
 }
 
 absl::Status Session::AwaitRoute(const std::string& topic, const QueueCounts& queues) {

@@ -34,7 +34,7 @@ struct StatsArguments {
 
 void BrokerConsumeStats(CommandLine* line, const StatsArguments& args) {
   Session session(line->namesrv_addr, args.timeout_ms > 0 ? args.timeout_ms : line->timeout_ms,
-                  line->tls());
+                  line->tls(), line->read);
   auto places = session.Groups("", args.broker);
   if (!places.ok()) return line->Fail(places.status());
   Report report({"Topic", "Group", "Broker", "Queue", "Broker Offset", "Consumer Offset", "Diff",
@@ -231,9 +231,9 @@ void AddSendCommands(CLI::App* app, CommandLine* line, StatsArguments* args) {
 void AddStatsCommands(CLI::App* app, CommandLine* line) {
   static StatsArguments args;
 
-  CLI::App* consume = line->AddCommand(app, "brokerConsumeStats",
-                                       "How far every group of a broker is on every queue",
-                                       "brokerConsumeStats -b 10.0.0.1:8081 -l 1000");
+  CLI::App* consume = line->WithRead(line->AddCommand(
+      app, "brokerConsumeStats", "How far every group of a broker is on every queue",
+      "brokerConsumeStats -b 10.0.0.1:8081 -l 1000"));
   consume->add_option("-b,--brokerAddr", args.broker, "address of the broker")->required();
   consume->add_option("-t,--timeoutMillis", args.timeout_ms, "milliseconds for each call");
   consume->add_option("-l,--level", args.level, "only queues with a backlog of so many (0)");

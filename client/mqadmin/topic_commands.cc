@@ -259,7 +259,7 @@ absl::Status AddLiteTopics(Session& session, const GroupPlace& group, pb::TopicS
 }
 
 void TopicStatus(CommandLine* line, const TopicArguments& args) {
-  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls(), line->read);
   auto groups = session.Groups(args.cluster, args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
   Report report({"Broker", "Queue", "Min Offset", "Max Offset", "Last Updated"});
@@ -421,10 +421,11 @@ void AddLookCommands(CLI::App* app, CommandLine* line, TopicArguments* args) {
   AddFlagWithoutEffect(route, "-l,--list", "it is always a list; --json for the other form");
   route->callback([line, args] { TopicRoute(line, *args); });
 
-  WithPlace(WithTopic(line->AddCommand(app, "topicStatus", "Offsets of every queue of a topic",
-                                       "topicStatus -t orders"),
-                      args),
-            args)
+  line->WithRead(WithPlace(WithTopic(line->AddCommand(app, "topicStatus",
+                                                      "Offsets of every queue of a topic",
+                                                      "topicStatus -t orders"),
+                                     args),
+                           args))
       ->callback([line, args] { TopicStatus(line, *args); });
 }
 
