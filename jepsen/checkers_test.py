@@ -2,6 +2,7 @@
 """Tests of the checkers on histories made by hand: each anomaly is found, a clean history passes."""
 
 import pathlib
+import random
 import sys
 import unittest
 
@@ -10,6 +11,39 @@ import checkers  # noqa: E402
 from checkers import INVALID, UNKNOWN, VALID  # noqa: E402
 
 SECOND = 1_000_000_000
+
+
+def register(*operations):
+    """Operations on one register: (op, value, invoked, completed), in seconds; a read may have a
+    fifth: how many seconds it may be behind. Completed None: nobody knows."""
+    events = []
+    for process, (op, value, invoked, completed, *lag) in enumerate(operations):
+        args = {"register": "r"}
+        if op == "write":
+            args["value"] = value
+        else:
+            args["max_lag_ms"] = 1000 * (lag[0] if lag else 0)
+        events.append({"time": invoked, "kind": "invoke", "process": process, "op": op, "args": args,
+                       "node": "n0"})
+        if completed is not None:
+            events.append({"time": completed, "kind": "ok", "process": process, "op": op,
+                           "result": {"value": value} if op == "read" else {}})
+    events.sort(key=lambda e: e["time"])
+    return [{**e, "seq": i, "time": e["time"] * SECOND} for i, e in enumerate(events)]
+
+
+def is_register(operations, value=None):
+    """Whether some order of (op, value, invoked, completed) is one of a register: tries them all."""
+    if not operations:
+        return True
+    for i, (op, wanted, invoked, _) in enumerate(operations):
+        if any(end < invoked for _, _, _, end in operations):
+            continue  # that one has to come before
+        if op == "read" and wanted != value:
+            continue
+        if is_register(operations[:i] + operations[i + 1:], wanted):
+            return True
+    return False
 
 
 class Script:
@@ -95,6 +129,71 @@ class CleanHistory(unittest.TestCase):
         queue = check(clean())["checkers"]["total-queue"]
         self.assertEqual((queue["attempts"], queue["acknowledged"], queue["duplicated"],
                           queue["recovered"]), (6, 3, 1, 1))
+
+
+class OffsetRegister(unittest.TestCase):
+    def anomalies(self, *operations):
+        return checkers.ALL["offset-register"](register(*operations))["anomalies"]
+
+    def test_reads_and_writes_one_after_the_other_pass(self):
+        self.assertEqual(self.anomalies(
+            ("read", None, 0, 1), ("write", 7, 2, 3), ("read", 7, 4, 5), ("write", 3, 6, 7),
+            ("read", 3, 8, 9)), {})
+
+    def test_concurrent_ones_pass_in_any_order_that_there_is(self):
+        self.assertEqual(self.anomalies(
+            ("write", 1, 0, 10), ("write", 2, 0, 10), ("read", 2, 1, 3), ("read", 1, 4, 6),
+            ("read", None, 0, 2)), {})
+
+    def test_a_read_of_what_was_replaced_is_stale(self):
+        found = self.anomalies(("write", 1, 0, 1), ("write", 2, 2, 3), ("read", 1, 4, 5))
+        self.assertEqual(found["stale-read"]["first"], [{
+            "register": "r", "read": 1, "though_written": 2, "node": "n0", "max_lag_ms": 0}])
+
+    def test_a_read_of_nothing_after_a_write_is_stale(self):
+        self.assertIn("stale-read", self.anomalies(("write", 1, 0, 1), ("read", None, 2, 3)))
+
+    def test_reads_that_go_back_are_stale_whatever_became_of_the_write(self):
+        self.assertIn("stale-read", self.anomalies(
+            ("write", 1, 0, 1), ("write", 2, 2, None), ("read", 2, 4, 5), ("read", 1, 6, 7)))
+
+    def test_two_values_that_take_turns_are_no_register(self):
+        self.assertIn("stale-read", self.anomalies(
+            ("write", 1, 0, 20), ("write", 2, 0, 20), ("read", 1, 1, 2), ("read", 2, 3, 4),
+            ("read", 1, 5, 6), ("read", 2, 7, 8)))
+
+    def test_a_write_that_nobody_knows_of_may_or_may_not_have_happened(self):
+        self.assertEqual(self.anomalies(
+            ("write", 1, 0, 1), ("write", 2, 2, None), ("read", 1, 4, 5)), {})
+        self.assertEqual(self.anomalies(
+            ("write", 1, 0, 1), ("write", 2, 2, None), ("read", 1, 4, 5), ("read", 2, 6, 7)), {})
+
+    def test_a_read_may_be_as_far_behind_as_it_was_asked_to_and_no_further(self):
+        history = [("write", 1, 0, 1), ("write", 2, 2, 10)]
+        self.assertEqual(self.anomalies(*history, ("read", 1, 14, 15, 5)), {})
+        self.assertIn("stale-read", self.anomalies(*history, ("read", 1, 14, 15, 3)))
+
+    def test_it_agrees_with_a_search_of_all_orders(self):
+        chance = random.Random(7)
+        seen = set()
+        for _ in range(3_000):
+            operations = []
+            for value in range(1, 4):
+                begin = chance.randrange(12)
+                operations.append(("write", value, begin, begin + chance.randrange(1, 8)))
+            for _ in range(3):
+                begin = chance.randrange(16)
+                operations.append(("read", chance.choice([None, 1, 2, 3]), begin,
+                                   begin + chance.randrange(1, 5), chance.choice([0, 0, 2])))
+            expected = is_register([(op, value, begin - (lag[0] if lag else 0), end)
+                                    for op, value, begin, end, *lag in operations])
+            self.assertEqual(not self.anomalies(*operations), expected, operations)
+            seen.add(expected)
+        self.assertEqual(seen, {True, False})
+
+    def test_values_that_nobody_wrote_or_not_yet_are_found(self):
+        self.assertIn("read-of-nothing", self.anomalies(("read", 9, 0, 1)))
+        self.assertIn("read-before-write", self.anomalies(("read", 9, 0, 1), ("write", 9, 2, 3)))
 
 
 class Anomalies(unittest.TestCase):

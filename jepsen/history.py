@@ -7,7 +7,7 @@ An event is a dictionary, one JSON line in `history.jsonl`:
   kind     invoke | ok | fail | info
            ok = it happened, fail = it certainly did not happen, info = nobody knows
   process  a logical client; after `info` it is retired and its worker goes on under a new number
-  op       send | receive | ack | nemesis
+  op       send | receive | ack | write | read | nemesis
   args     what was asked, in the invoke event
   result   what came back, in the completion
   node     the member that was asked

@@ -122,6 +122,19 @@ class QueueWorkload:
 
     # --- the end -------------------------------------------------------------------------------
 
+    def progress(self):
+        return f"{len(self.acknowledged)} sends acknowledged, {len(self.received)} received"
+
+    def finish(self, log):
+        """Drains the queue, then reads every member's own log. True if all came to the end."""
+        log("draining with a fresh client")
+        complete = self.drain(120)
+        self._cluster.wait_caught_up()
+        for member in self._cluster.members:
+            log(f"reading {member.id}'s own log")
+            complete = self.read_member(member, 120) and complete
+        return complete
+
     def drain(self, timeout):
         """Receives and acks with a fresh client until nothing is left. True if it came to the end.
 
@@ -181,14 +194,14 @@ def _describe(message):
 class Worker:
     """A client that speaks to one member and moves to another one when told."""
 
-    def __init__(self, cluster, recorder, seed):
+    def __init__(self, cluster, recorder, seed, member=None):
         self._cluster = cluster
         self._recorder = recorder
         self.random = random.Random(seed)
         self.client = None
         self.node = None
         self.process = None
-        self.move()
+        self._speak_to(member) if member else self.move()
 
     def __enter__(self):
         return self
@@ -198,10 +211,12 @@ class Worker:
 
     def move(self):
         """To another member, as a new process."""
+        others = [m for m in self._cluster.members if m.id != self.node]
+        self._speak_to(self.random.choice(others or self._cluster.members))
+
+    def _speak_to(self, member):
         if self.client:
             self.client.close()
-        others = [m for m in self._cluster.members if m.id != self.node]
-        member = self.random.choice(others or self._cluster.members)
         self.node = member.id
         self.client = v2.Client(member.address)
         self.process = self._recorder.new_process()

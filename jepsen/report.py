@@ -9,12 +9,14 @@ COLOURS = {"valid": "green", "invalid": "red", "unknown": "yellow"}
 
 
 def outages(events):
-    """For each strike of the nemesis the longest time without a successful send, in seconds.
+    """For each strike of the nemesis the longest time without a successful send (or write of an
+    offset), in seconds.
 
     Looked for between the strike and the next one, from the last success before it. Told apart by
     whether a majority was left: {"majority left": [...], "no majority left": [...]}.
     """
-    done = sorted(s.completed for s in operations(events, "send") if s.kind == OK)
+    done = sorted(s.completed for s in operations(events)
+                  if s.op in ("send", "write") and s.kind == OK)
     nemesis = [e for e in events if e["op"] == "nemesis"]
     strikes = [e for e in nemesis if e["args"]["action"] in ("kill", "pause")]
     members = max((len(e["args"].get("members", ())) for e in nemesis), default=0)
@@ -39,7 +41,7 @@ def text(outcome, events, seed, kept):
     lines = []
     counts = outcome["checkers"]["liveness"].get("operations", {})
     rows = []
-    for op in ("send", "receive", "ack"):
+    for op in ("write", "read") if "write" in counts else ("send", "receive", "ack"):
         kinds = counts.get(op, {OK: 0, FAIL: 0, INFO: 0})
         millis = latencies(events, op) or [0]
         rows.append([op, sum(kinds.values()), kinds[OK], kinds[FAIL], kinds[INFO]] +
@@ -54,7 +56,7 @@ def text(outcome, events, seed, kept):
     lines.append(f"faults: {told or 'none'}")
     for kind, gaps in outages(events).items():
         if gaps:
-            lines.append(f"longest time without a successful send, {kind}: " + ", ".join(
+            lines.append(f"longest time without a successful change, {kind}: " + ", ".join(
                 f"{name} {duration(percentile(gaps, p))}"
                 for name, p in (("p50", 50), ("p99", 99), ("max", 100))))
     lines.append("")

@@ -25,13 +25,15 @@ def result(anomalies, **facts):
             **facts}
 
 
-from . import liveness, log_order, lost_breakout, pop_ack, total_queue  # noqa: E402
+from . import liveness, log_order, lost_breakout  # noqa: E402
+from . import offset_register, pop_ack, total_queue  # noqa: E402
 
 ALL = {
     "total-queue": total_queue.check,
     "lost-breakout": lost_breakout.check,
     "log-order": log_order.check,
     "pop-ack": pop_ack.check,
+    "offset-register": offset_register.check,
     "liveness": liveness.check,
 }
 

@@ -14,8 +14,9 @@ def check(events):
     for operation in operations(events):
         kinds = counts.setdefault(operation.op, {OK: 0, FAIL: 0, INFO: 0})
         kinds[operation.kind] += 1
-    why = [f"no {op} ever succeeded" for op in ("send", "receive", "ack")
-           if not counts.get(op, {}).get(OK)]
+    # Of the workload that this is a history of.
+    needed = ("write", "read") if "write" in counts else ("send", "receive", "ack")
+    why = [f"no {op} ever succeeded" for op in needed if not counts.get(op, {}).get(OK)]
     nemesis = [e for e in events if e["op"] == "nemesis"]
     by_action = {}
     for event in nemesis:

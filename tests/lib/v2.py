@@ -73,6 +73,10 @@ def _check(status, what):
     raise kind(f"{what}: {name}: {status.message}")
 
 
+def _queue(topic, queue):
+    return pb.MessageQueue(topic=pb.Resource(name=topic), id=queue)
+
+
 class Client:
     """A client of the member at `address` (host:port), or of the first of several that answers
     (numeric host:port,host:port, as official clients use them). Thread-safe. Close it."""
@@ -100,9 +104,10 @@ class Client:
     def __exit__(self, *unused):
         self.close()
 
-    def _call(self, method, request, timeout):
+    def _call(self, method, request, timeout, headers=()):
         try:
-            return getattr(self._stub, method)(request, timeout=timeout, metadata=self._metadata)
+            return getattr(self._stub, method)(request, timeout=timeout,
+                                               metadata=self._metadata + headers)
         except grpc.RpcError as error:
             raise Unknown(f"{method}: {error.code().name}: {error.details()}") from None
 
@@ -224,6 +229,22 @@ class Client:
                                 message_id=message.system_properties.message_id,
                                 receipt_handle=message.system_properties.receipt_handle), timeout)
         _check(answer.status, "forwarding to the dead-letter queue")
+
+    def update_offset(self, topic, queue, group, offset, timeout=3):
+        answer = self._call("UpdateOffset", rpc.UpdateOffsetRequest(
+            group=pb.Resource(name=group), message_queue=_queue(topic, queue), offset=offset),
+            timeout)
+        _check(answer.status, f"update of the offset of {group}")
+
+    def get_offset(self, topic, queue, group, read=None, timeout=3):
+        """The group's committed offset, None if it has none. `read`: as x-raftmq-read has it."""
+        answer = self._call("GetOffset", rpc.GetOffsetRequest(
+            group=pb.Resource(name=group), message_queue=_queue(topic, queue)), timeout,
+            (("x-raftmq-read", read),) if read else ())
+        if answer.status.code in (pb.OFFSET_NOT_FOUND, pb.CONSUMER_GROUP_NOT_FOUND):
+            return None
+        _check(answer.status, f"offset of {group}")
+        return answer.offset
 
     def heartbeat(self, group, timeout=3):
         answer = self._call("Heartbeat", rpc.HeartbeatRequest(
