@@ -14,6 +14,7 @@
 #include "client/mqbench/consume.h"
 #include "client/mqbench/echo_server.h"
 #include "client/mqbench/load.h"
+#include "client/mqbench/pull.h"
 
 namespace raftmq::mqbench {
 namespace {
@@ -21,6 +22,8 @@ namespace {
 struct Arguments {
   LoadOptions load;
   ConsumeOptions consume;
+  PullOptions pull;
+  std::string read_from = "leader";
   int32_t queues = 8;
 };
 
@@ -71,6 +74,21 @@ int Consume(const Arguments& args) {
   }
   if (result.early > 0) {
     return Fail(absl::InternalError(StrCat(result.early, " messages came before they were due")));
+  }
+  return 0;
+}
+
+int Pull(Arguments& args) {
+  args.pull.namesrv_addr = args.load.namesrv_addr;
+  args.pull.read.from = args.read_from == "any"        ? client::ReadFrom::kAny
+                        : args.read_from == "follower" ? client::ReadFrom::kFollower
+                                                       : client::ReadFrom::kLeader;
+  if (args.pull.count == 0 && args.pull.seconds == 0) args.pull.seconds = 10;
+  PullResult result;
+  const absl::Status status = RunPull(args.pull, &result);
+  if (!status.ok()) return Fail(status, 2);
+  if (result.failed > 0) {
+    return Fail(Annotate(result.first_failure, StrCat(result.failed, " pulls failed, first")));
   }
   return 0;
 }
@@ -174,6 +192,28 @@ void AddConsumeOptions(CLI::App* command, Arguments* args) {
   command->add_flag("--json", consume->json, "one JSON object at the end");
 }
 
+void AddPullOptions(CLI::App* command, Arguments* args) {
+  PullOptions* pull = &args->pull;
+  command->add_option("-n,--namesrvAddr", args->load.namesrv_addr, "NameServers or brokers");
+  command->add_option("-t,--topic", pull->topic, "topic")->required();
+  pull->group = "mqbench";
+  command->add_option("-g,--group", pull->group, "consumer group; nothing is committed (mqbench)");
+  command->add_option("-a,-w,--threads", pull->threads, "threads that pull (1)")
+      ->check(CLI::Range(1, 1'000));
+  command
+      ->add_option("--read-from", args->read_from,
+                   "who is asked first: leader, follower, any (leader)")
+      ->check(CLI::IsMember({"leader", "follower", "any"}));
+  command
+      ->add_option("--max-lag-ms", pull->read.maxLagMillis,
+                   "with all that was acknowledged so long before the pull; 0: linearizable; what "
+                   "the member has if not given")
+      ->check(CLI::Range(0, 86'400'000));
+  command->add_option("-c,-q,--count", pull->count, "stop after so many messages");
+  command->add_option("--seconds", pull->seconds, "stop after so long (10 if no count is given)");
+  command->add_flag("--json", pull->json, "one JSON object at the end");
+}
+
 }  // namespace
 }  // namespace raftmq::mqbench
 
@@ -191,7 +231,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Measures a RaftMQ cluster.", "mqbench"};
   app.footer(
       "\nexample:\n  mqbench producer -t bench -a 32 -s 1000 -c 1000000\n"
-      "  mqbench consumer -t bench -g readers\n  mqbench echo -s 1024\n"
+      "  mqbench consumer -t bench -g readers\n  mqbench pull -t bench --read-from any\n  mqbench "
+      "echo -s 1024\n"
       "  mqbench log --modes 1x1 32x32\n"
       "\nExit codes: 0 done, 1 some calls failed, 2 it could not start.");
   app.require_subcommand(1);
@@ -226,6 +267,11 @@ int main(int argc, char** argv) {
     args.consume.namesrv_addr = args.load.namesrv_addr;
     exit_code = Consume(args);
   });
+
+  CLI::App* pull = app.add_subcommand(
+      "pull", "Reads queues from end to end, again and again, and tells which members answered");
+  AddPullOptions(pull, &args);
+  pull->callback([&] { exit_code = Pull(args); });
 
   CLI::App* log = app.add_subcommand(
       "log",
