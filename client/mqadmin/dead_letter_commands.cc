@@ -18,6 +18,7 @@
 #include "client/mqadmin/grpc_session.h"
 #include "client/mqadmin/letter_text.h"
 #include "client/mqadmin/message_body.h"
+#include "client/mqadmin/send_rate.h"
 
 namespace raftmq::mqadmin {
 namespace {
@@ -43,9 +44,9 @@ struct RedriveCounts {
 constexpr int64_t kProgressMs = 500;
 constexpr int32_t kMaxPerCall = 256;
 
-void Wait(int64_t ms) {
+void Wait(int64_t nanos) {
   absl::Notification never;
-  if (ms > 0) never.WaitForNotificationWithTimeout(absl::Milliseconds(ms));
+  if (nanos > 0) never.WaitForNotificationWithTimeout(absl::Nanoseconds(nanos));
 }
 
 class Redrive {
@@ -59,7 +60,7 @@ class Redrive {
                   args.request.dry_run() ? "Would Be" : "Result"}),
         summary_({"Broker", "Group", args.request.dry_run() ? "Would Be Sent" : "Sent", "Failed",
                   "Sent Before", "Not Wanted"}),
-        began_ms_(SystemClock()->MonotonicMillis()),
+        send_rate_(args.request.dry_run() ? 0 : args.rate, SystemClock()),
         shows_progress_(::isatty(STDERR_FILENO) != 0) {}
 
   void Run() {
@@ -117,6 +118,7 @@ class Redrive {
     request.set_from_offset(queue.min_offset());
     while (request.from_offset() < queue.max_offset() && !Enough()) {
       request.set_max_messages(NextBatch());
+      const int64_t sent_before = total_;
       pb::RedriveDeadLettersResponse response;
       RAFTMQ_RETURN_IF_ERROR(CallPatiently(&session_, place, request, &response));
       for (const pb::DeadLetter& letter : response.messages()) {
@@ -126,17 +128,13 @@ class Redrive {
       counts->unwanted += response.unwanted();
       request.set_from_offset(response.next_offset());
       ShowProgress(place, response);
-      Pace();
+      Wait(send_rate_.EndBatch(total_ - sent_before));
     }
     return absl::OkStatus();
   }
 
-  // About a quarter of a second's, so that the rate is even.
-  int32_t NextBatch() const {
-    int64_t batch = kMaxPerCall;
-    if (args_.rate > 0 && !args_.request.dry_run()) {
-      batch = std::clamp<int64_t>(static_cast<int64_t>(args_.rate / 4), 1, kMaxPerCall);
-    }
+  int32_t NextBatch() {
+    int64_t batch = send_rate_.BeginBatch(kMaxPerCall);
     if (args_.count > 0) batch = std::min(batch, args_.count - total_);
     return static_cast<int32_t>(batch);
   }
@@ -167,20 +165,12 @@ class Redrive {
               << (args_.request.dry_run() ? " found " : " sent ") << std::flush;
   }
 
-  // As many as there would be at the rate.
-  void Pace() const {
-    if (args_.rate <= 0 || args_.request.dry_run()) return;
-    const auto due_ms =
-        began_ms_ + static_cast<int64_t>(static_cast<double>(total_) * 1'000 / args_.rate);
-    Wait(due_ms - SystemClock()->MonotonicMillis());
-  }
-
   CommandLine* const line_;
   const RedriveArguments& args_;
   Session session_;
   Report letters_;
   Report summary_;
-  const int64_t began_ms_;
+  SendRate send_rate_;
   const bool shows_progress_;
   int64_t shown_ms_ = 0;
   int64_t total_ = 0;
