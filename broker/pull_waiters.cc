@@ -1,7 +1,5 @@
 #include "broker/pull_waiters.h"
 
-#include <algorithm>
-
 #include "base/strings.h"
 #include "glog/logging.h"
 
@@ -33,7 +31,7 @@ void PullWaiters::End(WaiterId id) {
 }
 
 void PullWaiters::Wait(WaiterId id, const std::string& topic, QueueId queue, QueueOffset offset,
-                       std::vector<int64_t> tag_hashes, int64_t until_ms, Woken woken) {
+                       store::EntryTagFilter wanted, int64_t until_ms, Woken woken) {
   {
     absl::MutexLock lock(&mutex_);
     Waiter& waiter = waiters_.find(id)->second;
@@ -41,7 +39,7 @@ void PullWaiters::Wait(WaiterId id, const std::string& topic, QueueId queue, Que
       waiter.parked = true;
       waiter.queue = {topic, queue};
       waiter.offset = offset;
-      waiter.tag_hashes = std::move(tag_hashes);
+      waiter.wanted = std::move(wanted);
       waiter.until_ms = until_ms;
       waiter.woken = std::move(woken);
       parked_[waiter.queue].emplace(offset, id);
@@ -94,13 +92,12 @@ void PullWaiters::Close() {
   for (auto& [woken, offset] : over) woken(Outcome::kOver, offset);
 }
 
-// Whether the new messages are the next that the waiter has not seen, and have none of its tags.
+// Whether the new messages are the next that the waiter has not seen, and none of them is for it.
 bool PullWaiters::Unwanted(const Waiter& waiter, const store::Arrival& arrival) {
-  if (!arrival.tags.has_value() || waiter.tag_hashes.empty()) return false;
+  if (!arrival.tags.has_value()) return false;
   // A gap: something arrived before it was parked, which nobody told it of.
   if (waiter.offset < arrival.first) return false;
-  return std::find_first_of(arrival.tags->begin(), arrival.tags->end(), waiter.tag_hashes.begin(),
-                            waiter.tag_hashes.end()) == arrival.tags->end();
+  return !waiter.wanted.MayPassAny(*arrival.tags);
 }
 
 void PullWaiters::OnArrival(const std::string& topic, QueueId queue,

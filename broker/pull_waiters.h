@@ -1,7 +1,7 @@
 // PullWaiters: long polling of pulls. A pull that finds nothing from its offset on is parked until
 // a message arrives in that queue whose tag it may want, or its time is up (RocketMQ:
-// PullRequestHoldService). Nothing polls. Messages of other tags do not wake it: its offset moves
-// behind them.
+// PullRequestHoldService). Nothing polls. Messages of other tags, or for another group alone, do
+// not wake it: its offset moves behind them.
 //
 // It needs no leader: it waits where the pull is served, for what this member applies. Thread-safe.
 // `woken` callbacks run on the apply thread, the timer's, or the caller's; they must not block.
@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/task_runner.h"
 #include "broker/alarm.h"
+#include "store/entry_tag.h"
 #include "store/message_store.h"
 
 namespace raftmq::broker {
@@ -46,11 +47,11 @@ class PullWaiters final : public store::ArrivalListener {
   absl::StatusOr<WaiterId> Begin();
   void End(WaiterId id);
 
-  // `woken` is called exactly once: at once if the queue goes beyond `offset` already. `tag_hashes`
-  // as of PassingTagHashes.
+  // `woken` is called exactly once: at once if the queue goes beyond `offset` already. `wanted`:
+  // what it may want of what arrives.
   // REQUIRES: `id` does not wait now.
   void Wait(WaiterId id, const std::string& topic, QueueId queue, QueueOffset offset,
-            std::vector<int64_t> tag_hashes, int64_t until_ms, Woken woken);
+            store::EntryTagFilter wanted, int64_t until_ms, Woken woken);
 
   // The client is gone: the wait ends, and so does every later one. Does nothing after End.
   void Cancel(WaiterId id);
@@ -69,7 +70,7 @@ class PullWaiters final : public store::ArrivalListener {
     bool parked = false;
     Queue queue;
     QueueOffset offset;
-    std::vector<int64_t> tag_hashes;
+    store::EntryTagFilter wanted;
     int64_t until_ms = 0;
     Woken woken;
   };

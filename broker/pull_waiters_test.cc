@@ -6,6 +6,7 @@
 #include "base/testing/fake_clock.h"
 #include "base/testing/manual_task_runner.h"
 #include "broker/testing/fake_store.h"
+#include "store/entry_tag.h"
 
 namespace raftmq::broker {
 namespace {
@@ -22,25 +23,28 @@ class PullWaitersTest : public testing::Test {
     return id;
   }
   void ParkAgain(PullWaiters::WaiterId id, int queue, int64_t offset, int64_t for_ms,
-                 std::vector<int64_t> tag_hashes = {}) {
-    waiters_.Wait(id, "orders", QueueId(queue), QueueOffset(offset), std::move(tag_hashes),
+                 const std::vector<std::string>& tags = {}) {
+    waiters_.Wait(id, "orders", QueueId(queue), QueueOffset(offset), {"readers", tags},
                   clock_.MonotonicMillis() + for_ms, [this, id](Outcome outcome, QueueOffset next) {
                     woken_.emplace_back(id, outcome);
                     next_ = next;
                   });
     timer_.RunFor(0);
   }
-  PullWaiters::WaiterId ParkFor(std::vector<int64_t> tag_hashes, int64_t offset) {
+  PullWaiters::WaiterId ParkFor(const std::vector<std::string>& tags, int64_t offset) {
     const PullWaiters::WaiterId id = *waiters_.Begin();
-    ParkAgain(id, 0, offset, 1'000, std::move(tag_hashes));
+    ParkAgain(id, 0, offset, 1'000, tags);
     return id;
   }
   void Arrive(int queue, int64_t max) {
     waiters_.OnArrival("orders", QueueId(queue), {QueueOffset(max), QueueOffset(max), {}});
   }
   // New messages with these tags.
-  void Arrive(int64_t first, int64_t max, std::vector<int64_t> tags) {
-    waiters_.OnArrival("orders", QueueId(0), {QueueOffset(first), QueueOffset(max), tags});
+  void Arrive(int64_t first, int64_t max, const std::vector<std::string>& tags,
+              const std::string& for_group = "") {
+    std::vector<int64_t> entry_tags;
+    for (const std::string& tag : tags) entry_tags.push_back(store::EntryTag(tag, for_group));
+    waiters_.OnArrival("orders", QueueId(0), {QueueOffset(first), QueueOffset(max), entry_tags});
   }
 
   FakeClock clock_;
@@ -63,28 +67,40 @@ TEST_F(PullWaitersTest, AnArrivalWakesThoseWhoseOffsetItReachesAndNoOthers) {
 }
 
 TEST_F(PullWaitersTest, MessagesOfOtherTagsDoNotWakeItAndLieBehindItThen) {
-  const auto id = ParkFor({7, 8}, 5);
+  const auto id = ParkFor({"A", "B"}, 5);
   const auto all = ParkFor({}, 5);
-  Arrive(5, 9, {1, 2});
+  Arrive(5, 9, {"C", "D"});
   EXPECT_THAT(woken_, ElementsAre(std::pair(all, Outcome::kLookAgain)));
   EXPECT_EQ(next_, QueueOffset(5));
-  Arrive(9, 10, {1});
-  Arrive(10, 12, {1, 8});
+  Arrive(9, 10, {"C"});
+  Arrive(10, 12, {"C", "B"});
   EXPECT_EQ(woken_.back(), std::pair(id, Outcome::kLookAgain));
   EXPECT_EQ(next_, QueueOffset(10)) << "nothing before that is wanted";
 }
 
+TEST_F(PullWaitersTest, MessagesForAnotherGroupAloneDoNotWakeItWhateverItsTags) {
+  const auto tagged = ParkFor({"A"}, 5);
+  const auto all = ParkFor({}, 5);
+  Arrive(5, 7, {"A", ""}, "others");
+  EXPECT_THAT(woken_, IsEmpty());
+  Arrive(7, 8, {"C"}, "readers");
+  EXPECT_THAT(woken_, ElementsAre(std::pair(all, Outcome::kLookAgain)));
+  EXPECT_EQ(next_, QueueOffset(7)) << "nothing before that is for it";
+  Arrive(8, 9, {"A"}, "readers");
+  EXPECT_EQ(woken_.back(), std::pair(tagged, Outcome::kLookAgain));
+}
+
 TEST_F(PullWaitersTest, WhenItsTimeIsUpItKnowsWhatItNeedNotLookAt) {
-  const auto id = ParkFor({7}, 5);
-  Arrive(5, 400, {1});
+  const auto id = ParkFor({"A"}, 5);
+  Arrive(5, 400, {"C"});
   timer_.RunFor(1'000'000'000);
   EXPECT_THAT(woken_, ElementsAre(std::pair(id, Outcome::kOver)));
   EXPECT_EQ(next_, QueueOffset(400));
 }
 
 TEST_F(PullWaitersTest, AfterMessagesThatItWasNotToldOfItLooksWhateverTheTags) {
-  const auto id = ParkFor({7}, 5);
-  Arrive(6, 7, {1});  // 5 arrived before it was parked
+  const auto id = ParkFor({"A"}, 5);
+  Arrive(6, 7, {"C"});  // 5 arrived before it was parked
   EXPECT_THAT(woken_, ElementsAre(std::pair(id, Outcome::kLookAgain)));
   EXPECT_EQ(next_, QueueOffset(5));
 }

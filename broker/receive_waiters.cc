@@ -6,7 +6,6 @@
 
 #include "base/strings.h"
 #include "glog/logging.h"
-#include "store/message_filter.h"
 #include "store/names.h"
 #include "store/sql_filter.h"
 
@@ -35,7 +34,7 @@ void ReceiveWaiters::Receive(WaiterId id, store::ReceiveRequest request, int64_t
   waiter->id = id;
   waiter->key = Key{request.group, request.queue, request.filter.tags,
                     request.filter.sql == nullptr ? "" : request.filter.sql->text()};
-  waiter->tag_hashes = store::PassingTagHashes(request.filter);
+  waiter->wanted = {request.group, request.filter.tags};
   waiter->topic = request.lite ? LitePlace(request.topic, request.client_id) : request.topic;
   waiter->request = std::move(request);
   waiter->until_ms = until_ms;
@@ -181,9 +180,7 @@ ReceiveWaiters::WaiterPtr ReceiveWaiters::TakeFirst(Topic* topic, Line* line) {
 bool ReceiveWaiters::IsFor(const Call& call, const Key& key, const Waiter& first) {
   if (call.group != nullptr && key.group != *call.group) return false;
   if (call.queue != nullptr && key.queue.has_value() && *key.queue != *call.queue) return false;
-  if (call.tags == nullptr || first.tag_hashes.empty()) return true;
-  return std::find_first_of(call.tags->begin(), call.tags->end(), first.tag_hashes.begin(),
-                            first.tag_hashes.end()) != call.tags->end();
+  return call.tags == nullptr || first.wanted.MayPassAny(*call.tags);
 }
 
 std::vector<ReceiveWaiters::WaiterPtr> ReceiveWaiters::TakeFirsts(Topic* topic, const Call& call) {

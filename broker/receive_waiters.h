@@ -30,6 +30,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/task_runner.h"
+#include "store/entry_tag.h"
 #include "store/lite_topics.h"
 #include "store/message_store.h"
 
@@ -98,7 +99,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
     store::ReceiveRequest request;
     std::string topic;  // where it waits, in topics_
     Key key;
-    std::vector<int64_t> tag_hashes;  // as of PassingTagHashes
+    store::EntryTagFilter wanted;  // of what arrives
     int64_t until_ms = 0;
     Done done;
     uint64_t seen_events = 0;    // the topic's count when the store was last asked
@@ -129,7 +130,7 @@ class ReceiveWaiters final : public store::ArrivalListener {
   struct Call {
     const std::string* group = nullptr;
     const QueueId* queue = nullptr;
-    const std::vector<int64_t>* tags = nullptr;  // hashes of what arrived
+    const std::vector<int64_t>* tags = nullptr;  // EntryTag of what arrived
   };
   static bool IsFor(const Call& call, const Key& key, const Waiter& first);
   void WakeAll(const std::string& place, const Call& call);

@@ -9,7 +9,7 @@
 #include "base/testing/manual_task_runner.h"
 #include "broker/testing/fake_lite_topics.h"
 #include "broker/testing/fake_store.h"
-#include "store/java_string_hash.h"
+#include "store/entry_tag.h"
 #include "store/names.h"
 
 namespace raftmq::broker {
@@ -55,10 +55,10 @@ class ReceiveWaitersTest : public testing::Test {
   }
 
   void Arrive(int queue = 0) { waiters_.OnArrival("orders", QueueId(queue), kOne); }
-  void ArriveWith(std::vector<std::string> tags) {
+  void ArriveWith(const std::vector<std::string>& tags, const std::string& for_group = "") {
     store::Arrival arrival = kOne;
     arrival.tags.emplace();
-    for (const std::string& tag : tags) arrival.tags->push_back(store::TagHash(tag));
+    for (const std::string& tag : tags) arrival.tags->push_back(store::EntryTag(tag, for_group));
     waiters_.OnArrival("orders", QueueId(0), arrival);
   }
   void RunForMillis(int64_t ms) { timer_.RunFor(ms * 1'000'000); }
@@ -70,6 +70,17 @@ class ReceiveWaitersTest : public testing::Test {
                           &store_, &clock_, &timer_};
   ReceiveWaiters::WaiterId last_id_ = 0;
 };
+
+TEST_F(ReceiveWaitersTest, MessagesForAnotherGroupAloneWakeNobody) {
+  const auto outcome = Start("g", 1'000);
+  store_.AnswerEmpty();
+  ArriveWith({"A"}, "others");
+  EXPECT_TRUE(store_.receives.empty());
+  ArriveWith({"A"}, "g");
+  EXPECT_EQ(store_.receives.size(), 1);
+  store_.AnswerEmpty();
+  EXPECT_FALSE(outcome->done);
+}
 
 TEST_F(ReceiveWaitersTest, MessagesOfOtherTagsWakeNobodyWhoDoesNotWantThem) {
   const auto nothing_there = [&] {

@@ -5,9 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "broker/testing/broker_group.h"
 #include "broker/testing/grpc_broker_client.h"
 
@@ -71,6 +73,27 @@ v2::Code Forward(const BrokerClient& client, const v2::Message& message, bool wi
 std::vector<v2::Message> Receive(const BrokerClient& client, const std::string& topic,
                                  int64_t poll_seconds, const std::string& group = kGroup) {
   return client.Receive(BrokerClient::MakeReceive(topic, group, poll_seconds)).messages;
+}
+
+// What a consumer of the classic model reads of queue 0, and where it goes on.
+std::string Pull(const BrokerClient& client, const std::string& topic, const std::string& group,
+                 int64_t* next_offset) {
+  grpc::ClientContext context;
+  client.Fill(&context);
+  v2::PullMessageRequest request;
+  request.mutable_group()->set_name(group);
+  request.mutable_message_queue()->mutable_topic()->set_name(topic);
+  request.set_offset(*next_offset);
+  request.set_batch_size(32);
+  const auto reader = client.messaging()->PullMessage(&context, request);
+  v2::PullMessageResponse response;
+  std::string bodies;
+  while (reader->Read(&response)) {
+    if (response.has_message()) bodies += response.message().body() + " ";
+    if (response.has_next_offset()) *next_offset = response.next_offset();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  return bodies;
 }
 
 // A consumer that said what it is; as long as it lives the broker knows its Settings.
@@ -351,12 +374,48 @@ TEST_F(GroupOfThreeTest, AnyMemberSendsDeadLettersBackOnce) {
   ASSERT_EQ(again.size(), 1);
   EXPECT_EQ(again[0].system_properties().message_id(), "A2");
   EXPECT_FALSE(again[0].system_properties().has_dead_letter_queue());
+  EXPECT_TRUE(again[0].user_properties().empty()) << "that it is for one group is the broker's";
   grpc::ClientContext context;
   client.Fill(&context);
   request.set_sql_expression("a >");
   adm::RedriveDeadLettersResponse response;
   EXPECT_EQ(client.admin()->RedriveDeadLetters(&context, request, &response).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(AloneTest, WhatIsSentBackIsForTheGroupThatFailedAlsoIfOthersPullOrWait) {
+  const BrokerClient client = Client();
+  ASSERT_TRUE(UpdateGroup(client, 0).ok());
+  ASSERT_EQ(client.Send(BrokerClient::MakeMessage("orders", "A1", "A1")).status().code(), v2::OK);
+  const std::vector<v2::Message> messages = Receive(client, "orders", 5);
+  ASSERT_EQ(messages.size(), 1);
+  ASSERT_EQ(Forward(client, messages[0]), v2::OK);
+  ASSERT_EQ(Receive(client, "orders", 5, "others").size(), 1);
+  // One of each group waits.
+  std::vector<v2::Message> of_group, of_others;
+  std::thread waits = StartThread("receiver", [&] { of_group = Receive(client, "orders", 20); });
+  std::thread others_wait =
+      StartThread("receiver", [&] { of_others = Receive(client, "orders", 20, "others"); });
+  adm::RedriveDeadLettersRequest request;
+  request.set_group(kGroup);
+  adm::RedriveDeadLettersResponse response;
+  grpc::ClientContext context;
+  client.Fill(&context);
+  ASSERT_TRUE(client.admin()->RedriveDeadLetters(&context, request, &response).ok());
+  ASSERT_EQ(response.messages_size(), 1);
+  waits.join();
+  ASSERT_EQ(of_group.size(), 1);
+  EXPECT_EQ(of_group[0].body(), "A1");
+  ASSERT_EQ(client.Send(BrokerClient::MakeMessage("orders", "A2", "A2")).status().code(), v2::OK);
+  others_wait.join();
+  ASSERT_EQ(of_others.size(), 1);
+  EXPECT_EQ(of_others[0].body(), "A2");
+
+  int64_t offset = 0;
+  EXPECT_EQ(Pull(client, "orders", "pullers", &offset), "A1 A2 ");
+  EXPECT_EQ(offset, 3);
+  offset = 0;
+  EXPECT_EQ(Pull(client, "orders", kGroup, &offset), "A1 A1 A2 ");
 }
 
 TEST_F(GroupOfThreeTest, ALastAttemptOutlivesItsLeader) {

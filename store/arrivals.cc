@@ -12,17 +12,17 @@ ArrivalNotes::Note& ArrivalNotes::NoteOf(std::string_view topic, QueueId queue) 
 }
 
 void ArrivalNotes::AddMessage(std::string_view topic, QueueId queue, QueueOffset offset,
-                              int64_t tag_hash) {
+                              int64_t entry_tag) {
   if (listener_ == nullptr) return;
   Note& note = NoteOf(topic, queue);
   if (!note.first.has_value()) note.first = offset;
-  if (note.any || std::find(note.tags.begin(), note.tags.end(), tag_hash) != note.tags.end()) {
+  if (note.any || std::find(note.tags.begin(), note.tags.end(), entry_tag) != note.tags.end()) {
     return;
   }
   if (note.tags.size() == kMaxTags) {
     note.any = true;
   } else {
-    note.tags.push_back(tag_hash);
+    note.tags.push_back(entry_tag);
   }
 }
 

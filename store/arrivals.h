@@ -23,7 +23,7 @@ class ArrivalNotes {
   void SetListener(ArrivalListener* listener) { listener_ = listener; }
 
   // A new message.
-  void AddMessage(std::string_view topic, QueueId queue, QueueOffset offset, int64_t tag_hash);
+  void AddMessage(std::string_view topic, QueueId queue, QueueOffset offset, int64_t entry_tag);
   // Older messages of this queue became readable: a lease was cut short, say.
   void AddOlder(std::string_view topic, QueueId queue);
 
@@ -39,7 +39,7 @@ class ArrivalNotes {
 
   struct Note {
     std::optional<QueueOffset> first;  // of the new messages
-    std::vector<int64_t> tags;         // of those
+    std::vector<int64_t> tags;         // EntryTag of those
     bool any = false;                  // not only those tags
   };
   Note& NoteOf(std::string_view topic, QueueId queue);

@@ -46,7 +46,7 @@ absl::Status BrokerState::Apply(const Command& command, LogIndex index) {
 }
 
 absl::Status BrokerState::ApplyRecord(std::string_view name, QueueId queue, QueueOffset offset,
-                                      int64_t store_ms, LogIndex index) {
+                                      int64_t store_ms, LogIndex index, Audience audience) {
   if (index <= applied_index_) {
     return absl::InternalError(
         StrCat("entry ", index, " comes again: entry ", applied_index_, " is applied already"));
@@ -68,6 +68,11 @@ absl::Status BrokerState::ApplyRecord(std::string_view name, QueueId queue, Queu
   }
   ++state.ends.max;
   state.ends.last_store_ms = store_ms;
+  if (audience == Audience::kOneGroup) {
+    // What expired since the last one needs no looking at.
+    if (state.ends.for_one_end <= state.ends.min) state.ends.for_one_begin = offset;
+    state.ends.for_one_end = state.ends.max;
+  }
   log_time_ms_ = std::max(log_time_ms_, store_ms);
   MarkQueue(name, queue, &state);
   return absl::OkStatus();

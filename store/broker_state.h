@@ -69,7 +69,8 @@ class BrokerState {
 
   // One message was stored at the end of its queue.
   absl::Status ApplyRecord(std::string_view topic, QueueId queue, QueueOffset offset,
-                           int64_t store_ms, LogIndex index);
+                           int64_t store_ms, LogIndex index,
+                           Audience audience = Audience::kAllGroups);
 
   // What a record's entry does beside storing it. Nothing, in a Copy: what it adds there is taken
   // up only once it is applied.

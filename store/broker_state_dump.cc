@@ -100,7 +100,10 @@ std::string BrokerState::DumpText() const {
       const QueueEnds& ends = topic.queues[q].ends;
       if (ends == QueueEnds{}) continue;
       lines.push_back(StrCat("queue ", name, " ", q, " min=", ends.min, " max=", ends.max,
-                             " last_store_ms=", ends.last_store_ms));
+                             " last_store_ms=", ends.last_store_ms,
+                             ends.for_one_end == QueueOffset(0)
+                                 ? ""
+                                 : StrCat(" for_one=", ends.for_one_begin, "-", ends.for_one_end)));
     }
   }
   for (const auto& [name, group] : groups_) {

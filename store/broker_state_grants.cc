@@ -34,6 +34,8 @@ GrantPlan BrokerState::PickGrants(const GrantRequest& request) {
     part.queues = request.queues.subspan(at, step);
     PickExpired(part, group->config.max_attempts(), it->second, &plan);
     PickNew(part, *topic, it->second, &plan);
+    // What has to be looked at first may come before all that follows.
+    if (request.queue_by_queue && part.queues[0].window == nullptr && !plan.rescan.empty()) break;
   }
   for (size_t i = 0; i < plan.items.size(); ++i) plan.items[i].lease_id = next_lease_id_ + i;
   if (!plan.items.empty()) return plan;
@@ -81,7 +83,14 @@ void BrokerState::PickNewOf(const GrantRequest& request, const GrantRequest::Que
   const FilterWindow* window = queue.window;
   QueueOffset end = queue.limit;
   if (next >= end) return;
-  if (window != nullptr) {
+  if (window == nullptr && next < queue.for_one_end) {
+    // Which are not for this group is seen in their entries.
+    if (next >= queue.for_one_begin) {
+      plan->rescan.push_back(queue.queue);
+      return;
+    }
+    end = std::min(end, queue.for_one_begin);
+  } else if (window != nullptr) {
     QueueOffset window_end = window->from + static_cast<int64_t>(window->pass.size());
     if (next < window->from || next >= window_end) {
       plan->rescan.push_back(queue.queue);

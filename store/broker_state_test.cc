@@ -1,5 +1,6 @@
 #include "store/broker_state.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -10,6 +11,8 @@
 
 namespace raftmq::store {
 namespace {
+
+using testing::ElementsAre;
 
 constexpr char kTopic[] = "orders";
 constexpr char kGroup[] = "billing";
@@ -377,6 +380,47 @@ TEST_F(BrokerStateTest, OnlyOffsetsBelowTheLimitAreGranted) {
   Grant beyond = GrantOf(plan);
   beyond.filtered = {{QueueId(0), QueueOffset(4), QueueOffset(11)}};
   EXPECT_FALSE(Try(beyond).ok());
+}
+
+TEST_F(BrokerStateTest, WhereSomeAreForOneGroupNothingIsGrantedUnseen) {
+  const auto store = [this](Audience audience) {
+    const QueueOffset end = state_.FindQueue(kTopic, QueueId(0))->max;
+    ASSERT_TRUE(
+        state_.ApplyRecord(kTopic, QueueId(0), end, wall_ms_, LogIndex(++index_), audience).ok());
+  };
+  Store(0, 3);
+  store(Audience::kOneGroup);  // 3
+  Store(0, 2);
+  store(Audience::kOneGroup);  // 6
+  Store(0, 2);
+  QueueEnds ends = *state_.FindQueue(kTopic, QueueId(0));
+  EXPECT_EQ(ends.for_one_begin, QueueOffset(3));
+  EXPECT_EQ(ends.for_one_end, QueueOffset(7));
+  StartAt(0, 0);
+  const auto pick = [&](const FilterWindow* window) {
+    const std::vector<GrantRequest::Queue> queues = {
+        {QueueId(0), ends.max, window, ends.for_one_begin, ends.for_one_end}};
+    return state_.PickGrants({kGroup, kTopic, queues, now_ms_, 32, 100});
+  };
+  GrantPlan plan = pick(nullptr);
+  EXPECT_EQ(plan.items.size(), 3u) << "those before need no looking at";
+  EXPECT_THAT(plan.rescan, ElementsAre(QueueId(0)));
+  Must(GrantOf(plan));
+  plan = pick(nullptr);
+  EXPECT_TRUE(plan.empty());
+  EXPECT_THAT(plan.rescan, ElementsAre(QueueId(0)));
+  const FilterWindow window{QueueOffset(3), {false, true, true, false, true, true}, {}};
+  plan = pick(&window);
+  EXPECT_EQ(plan.items.size(), 4u);
+  Must(GrantOf(plan));
+  Store(0, 2);
+  ends = *state_.FindQueue(kTopic, QueueId(0));
+  EXPECT_EQ(pick(nullptr).items.size(), 2u) << "nor do those behind";
+
+  Must(Retain{LogPosition(10), {{kTopic, QueueId(0), QueueOffset(8)}}, {}});
+  store(Audience::kOneGroup);  // 11
+  EXPECT_EQ(state_.FindQueue(kTopic, QueueId(0))->for_one_begin, QueueOffset(11))
+      << "what has expired need not be looked at";
 }
 
 TEST_F(BrokerStateTest, FilteredOutOffsetsCountAsAcked) {

@@ -31,7 +31,7 @@ namespace raftmq::store {
 struct ConsumeQueueEntry {
   LogPosition position;  // of the record
   int32_t size = 0;      // of the record, in bytes
-  int64_t tag_hash = 0;  // TagHash of its tag
+  int64_t tag_hash = 0;  // EntryTag of its tag and the group that it is for
 
   bool operator==(const ConsumeQueueEntry&) const = default;
 };

@@ -6,7 +6,7 @@
 
 #include "base/strings.h"
 #include "glog/logging.h"
-#include "store/java_string_hash.h"
+#include "store/entry_tag.h"
 #include "store/names.h"
 #include "store/record_effects.h"
 
@@ -112,9 +112,9 @@ absl::Status Dispatcher::ApplyEntry(const CommittedEntry& entry) {
 
 absl::Status Dispatcher::AddToQueueAndIndex(const RecordHeaderView& record) {
   const LogPosition position = record.physical_offset;
-  RAFTMQ_RETURN_IF_ERROR(
-      queues_->Append(record.topic, record.queue_id, record.queue_offset,
-                      {position, static_cast<int32_t>(record.bytes.size()), TagHash(record.tags)}));
+  RAFTMQ_RETURN_IF_ERROR(queues_->Append(record.topic, record.queue_id, record.queue_offset,
+                                         {position, static_cast<int32_t>(record.bytes.size()),
+                                          EntryTag(record.tags, record.for_group)}));
   if (index_ == nullptr) return absl::OkStatus();
   if (!record.unique_key.empty()) {
     index_->Add(record.topic, record.unique_key, position, record.store_timestamp_ms);
@@ -149,12 +149,14 @@ absl::Status Dispatcher::ApplyRecords(const CommittedEntry& entry) {
   sends_->Apply(records_, entry.index);
   if (entry.index <= state_index_) return absl::OkStatus();
   for (const RecordHeaderView& record : records_) {
-    arrivals_.AddMessage(record.topic, record.queue_id, record.queue_offset, TagHash(record.tags));
+    arrivals_.AddMessage(record.topic, record.queue_id, record.queue_offset,
+                         EntryTag(record.tags, record.for_group));
   }
   return applied_->Write([&](BrokerState& state) {
     for (const RecordHeaderView& record : records_) {
       RAFTMQ_RETURN_IF_ERROR(state.ApplyRecord(record.topic, record.queue_id, record.queue_offset,
-                                               record.store_timestamp_ms, entry.index));
+                                               record.store_timestamp_ms, entry.index,
+                                               AudienceOf(record.for_group)));
       counters_->CountRecord(record, state);
       RAFTMQ_RETURN_IF_ERROR(ApplyRecordEffects(record, state));
     }

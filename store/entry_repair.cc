@@ -6,7 +6,7 @@
 #include "base/endian.h"
 #include "base/strings.h"
 #include "glog/logging.h"
-#include "store/java_string_hash.h"
+#include "store/entry_tag.h"
 #include "store/message_record.h"
 
 namespace raftmq::store {
@@ -49,8 +49,11 @@ absl::StatusOr<std::string> ReadEntryRecord(const dledger::Ledger& ledger,
     return wrong(StrCat("there is topic ", view->topic, " queue ", view->queue_id, " offset ",
                         view->queue_offset));
   }
-  if (TagHash(view->tags()) != entry.tag_hash) {
-    return wrong(StrCat("its tag's hash is ", TagHash(view->tags()), ", not ", entry.tag_hash));
+  // What is for one group alone had an entry like any other by an earlier release.
+  const std::string_view for_group =
+      IsForOneGroup(entry.tag_hash) ? view->for_group() : std::string_view();
+  if (const int64_t tag = EntryTag(view->tags(), for_group); tag != entry.tag_hash) {
+    return wrong(StrCat("its tag's hash is ", tag, ", not ", entry.tag_hash));
   }
   return record;
 }
@@ -81,7 +84,7 @@ absl::StatusOr<std::string> EntryRepair::Heal(std::string_view topic, QueueId qu
   }
   const auto view = ParseRecord(*record);
   const ConsumeQueueEntry entry{view->physical_offset, static_cast<int32_t>(record->size()),
-                                TagHash(view->tags())};
+                                EntryTag(view->tags(), view->for_group())};
   const absl::Status written = queues_->Rewrite(topic, queue, offset, entry);
   LOG(ERROR) << Message(why) << "; by the log it is at " << entry.position << ", size "
              << entry.size << ", tag hash " << entry.tag_hash << ": the entry is "

@@ -26,7 +26,11 @@ struct GrantRequest {
   struct Queue {
     QueueId queue;
     QueueOffset limit;                     // grant below this only: the applied end of the queue
-    const FilterWindow* window = nullptr;  // none: every message passes
+    const FilterWindow* window = nullptr;  // none: every message passes, but…
+    // …where some may be for one group alone (QueueEnds): without a window they are in
+    // plan.rescan.
+    QueueOffset for_one_begin;
+    QueueOffset for_one_end;
   };
   std::string_view group;
   std::string_view topic;

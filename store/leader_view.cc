@@ -97,8 +97,9 @@ void LeaderView::PruneSettled(const BrokerState& applied) {
 }
 
 void LeaderView::AddRecord(const std::string& topic, QueueId queue, QueueOffset offset,
-                           int64_t store_ms) {
-  const absl::Status applied = state_.ApplyRecord(topic, queue, offset, store_ms, kPendingIndex);
+                           int64_t store_ms, Audience audience) {
+  const absl::Status applied =
+      state_.ApplyRecord(topic, queue, offset, store_ms, kPendingIndex, audience);
   CHECK(applied.ok()) << "a record was decided but does not apply: " << applied;
 }
 

@@ -60,7 +60,8 @@ class LeaderView {
   LogPosition last_waiting() const { return last_waiting_; }
 
   // One record of what is being logged was numbered `offset`.
-  void AddRecord(const std::string& topic, QueueId queue, QueueOffset offset, int64_t store_ms);
+  void AddRecord(const std::string& topic, QueueId queue, QueueOffset offset, int64_t store_ms,
+                 Audience audience = Audience::kAllGroups);
 
   // 0, 1, 2, … for each topic: whose turn it is to take a message that may go to any queue.
   uint32_t NextSendTurn(const std::string& topic) { return send_turns_[topic]++; }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "store/java_string_hash.h"
 #include "store/sql_filter.h"
 
 namespace raftmq::store {
@@ -14,11 +13,10 @@ bool PassesFilter(const MessageFilter& filter, const PropertiesView& properties)
          filter.tags.end();
 }
 
-std::vector<int64_t> PassingTagHashes(const MessageFilter& filter) {
-  std::vector<int64_t> hashes;
-  if (filter.sql != nullptr) return hashes;
-  for (const std::string& tag : filter.tags) hashes.push_back(TagHash(tag));
-  return hashes;
+bool IsWantedBy(std::string_view group, const MessageFilter& filter,
+                const RecordHeaderView& record) {
+  if (!record.for_group.empty() && record.for_group != group) return false;
+  return PassesFilter(filter, record.properties);
 }
 
 }  // namespace raftmq::store

@@ -3,17 +3,18 @@
 // Pure functions; any thread.
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include <string_view>
 
 #include "store/message_properties.h"
+#include "store/message_record.h"
 #include "store/model.h"
 
 namespace raftmq::store {
 
 bool PassesFilter(const MessageFilter& filter, const PropertiesView& properties);
 
-// TagHash of each tag that passes; empty: tags do not tell what passes.
-std::vector<int64_t> PassingTagHashes(const MessageFilter& filter);
+// The same, and that it is for this group: for it alone, or for all.
+bool IsWantedBy(std::string_view group, const MessageFilter& filter,
+                const RecordHeaderView& record);
 
 }  // namespace raftmq::store

@@ -69,6 +69,7 @@ constexpr auto kReserved = [] {
       kSettles,
       kCheckImmunityMs,
       kClient,
+      kForGroup,
   };
   std::sort(names.begin(), names.end());
   return names;

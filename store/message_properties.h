@@ -89,6 +89,9 @@ inline constexpr std::string_view kCheckImmunityMs = "__CHECK_IMMUNITY_MS";
 // Ours: who sent it, ClientHash of the client's id in 16 hexadecimal digits. Only on the record
 // that a send made, not on what the broker makes of it later.
 inline constexpr std::string_view kClient = "__CID";
+// Ours: the only group that gets this message; all others pass over it. What the broker makes of
+// the record later does not keep it.
+inline constexpr std::string_view kForGroup = "__FOR_GROUP";
 // Properties whose name begins so are a client's own business and are not stored.
 inline constexpr std::string_view kTransientPrefix = "__RMQ.TRANSIENT.";
 

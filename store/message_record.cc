@@ -325,6 +325,7 @@ absl::StatusOr<RecordHeaderView> ReadRecordHeader(std::string_view bytes) {
                               : name == property::kUniqueKey ? &view.unique_key
                               : name == property::kSettles   ? &view.settles
                               : name == property::kClient    ? &view.client
+                              : name == property::kForGroup  ? &view.for_group
                                                              : nullptr;
     if (field != nullptr && field->data() == nullptr) *field = value;
   });

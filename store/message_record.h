@@ -123,6 +123,7 @@ struct RecordView {
   std::string_view tags() const { return properties.Get(property::kTags); }
   std::string_view keys() const { return properties.Get(property::kKeys); }
   std::string_view unique_key() const { return properties.Get(property::kUniqueKey); }
+  std::string_view for_group() const { return properties.Get(property::kForGroup); }
 };
 
 // Checks and reads exactly one record: sizes, magic, the CRC of the body and that of the whole
@@ -146,8 +147,9 @@ struct RecordHeaderView {
   std::string_view tags;
   std::string_view keys;  // separated by spaces
   std::string_view unique_key;
-  std::string_view settles;  // property::kSettles; data() is null without one
-  std::string_view client;   // property::kClient, likewise
+  std::string_view settles;    // property::kSettles; data() is null without one
+  std::string_view client;     // property::kClient, likewise
+  std::string_view for_group;  // property::kForGroup; "": for all groups
   RecordStamp stamp;
   PropertiesView properties;
 };

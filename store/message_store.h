@@ -29,7 +29,7 @@ namespace raftmq::store {
 struct Arrival {
   QueueOffset first;  // of the first new message; `max` if there is none
   QueueOffset max;    // one past the queue's last message
-  // TagHash of each new message's tag, each once. None: not known, since there are many, or since
+  // EntryTag of each new message, each once. None: not known, since there are many, or since
   // older messages became readable too.
   std::optional<std::vector<int64_t>> tags;
 };

@@ -89,7 +89,8 @@ TEST_F(Priority, IsKeptInTheDeadLetterQueueAndOnTheWayBack) {
   RedriveRequest all;
   all.group = "G";
   ASSERT_EQ(member_.Redrive(all)->messages.size(), 1u);
-  ASSERT_THAT(Receive(), ElementsAre("high"));
+  Send("low", 0);
+  ASSERT_THAT(Receive(), ElementsAre("high", "low"));
   EXPECT_EQ(member_.last_deliveries()[0].queue, QueueId(3));
   const auto record = ParseRecord(member_.last_deliveries()[0].record);
   EXPECT_EQ(PriorityOf(record->properties), 3);

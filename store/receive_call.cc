@@ -7,7 +7,6 @@
 #include "store/ack_proposal.h"
 #include "store/fifo_grants.h"
 #include "store/group_start.h"
-#include "store/java_string_hash.h"
 #include "store/message_filter.h"
 #include "store/message_reader.h"
 #include "store/message_record.h"
@@ -55,8 +54,8 @@ ReceiveCall::ReceiveCall(StoreContext* context, ReceiveRequest request,
     : context_(context),
       request_(std::move(request)),
       done_(std::move(done)),
+      entry_filter_(request_.group, request_.filter.tags),
       turn_(Mix(context->receive_turn.fetch_add(1, std::memory_order_relaxed))) {
-  for (const std::string& tag : request_.filter.tags) tag_hashes_.insert(TagHash(tag));
   request_.max_messages =
       std::min(request_.max_messages, context_->options.max_messages_per_receive);
 }
@@ -212,7 +211,7 @@ void ReceiveCall::Scan() {
 bool ReceiveCall::PassesScan(const ConsumeQueueEntry& entry, const ConsumeQueue& queue,
                              QueueOffset offset, uint64_t* message_group, ScanCount* count) const {
   ++count->entries;
-  const bool hash_passes = tag_hashes_.empty() || tag_hashes_.contains(entry.tag_hash);
+  const bool hash_passes = entry_filter_.MayPass(entry.tag_hash);
   // A hash that lay on a disk is not believed when it would throw the message away.
   if (!hash_passes && !queue.IsFromBefore(offset)) return false;
   if (hash_passes && request_.filter.sql == nullptr && !in_order_) return true;
@@ -223,7 +222,7 @@ bool ReceiveCall::PassesScan(const ConsumeQueueEntry& entry, const ConsumeQueue&
   const auto header = ReadRecordHeader(*record);
   if (!header.ok()) return true;
   if (in_order_) *message_group = FifoGroupOf(header->properties);
-  return PassesFilter(request_.filter, header->properties);
+  return IsWantedBy(request_.group, request_.filter, *header);
 }
 
 absl::Status ReceiveCall::ScanQueue(QueueId queue, QueueScan* scan, ScanCount* count) const {
@@ -341,9 +340,13 @@ void ReceiveCall::PlanGrant(LeaderView& view) {
   std::vector<GrantRequest::Queue> queues;
   context_->applied.Read([&](const BrokerState& applied) {
     for (const QueueId queue : QueuesInTurn(count)) {
-      const auto ends = applied.FindQueue(request_.topic, queue);
-      const QueueOffset limit = ends.has_value() ? ends->max : QueueOffset(0);
-      queues.push_back({queue, limit, scans() ? &scans_[queue.value()].window : nullptr});
+      QueueScan& scan = scans_[queue.value()];
+      // Without a filter only what was looked at needs its window.
+      const bool by_window = filtered() || in_order_ || !scan.window.pass.empty();
+      const QueueEnds ends = applied.FindQueue(request_.topic, queue).value_or(QueueEnds());
+      scan.for_one_end = ends.for_one_end;
+      queues.push_back({queue, ends.max, by_window ? &scan.window : nullptr, ends.for_one_begin,
+                        ends.for_one_end});
     }
   });
   GrantRequest request;
@@ -362,6 +365,7 @@ void ReceiveCall::PlanGrant(LeaderView& view) {
   } else {
     plan_ = state.PickGrants(request);
   }
+  some_for_one_ |= !scans() && !plan_.rescan.empty();
   if (plan_.next_visible_ms.has_value()) {
     next_visible_in_ms_ = std::max<int64_t>(0, *plan_.next_visible_ms - request.lease_now_ms);
   }
@@ -410,9 +414,13 @@ void ReceiveCall::PostDeliver(Ptr call) {
   read->Post([call = std::move(call)]() mutable { Deliver(std::move(call)); });
 }
 
+bool ReceiveCall::IsSuspect(const GrantItem& item) const {
+  return filtered() || item.offset < scans_[item.queue.value()].for_one_end;
+}
+
 bool ReceiveCall::Passes(const std::string& record) const {
   const auto header = ReadRecordHeader(record);
-  return header.ok() && PassesFilter(request_.filter, header->properties);
+  return header.ok() && IsWantedBy(request_.group, request_.filter, *header);
 }
 
 // The error is of the first record that could not be read; the others are delivered all the same.
@@ -439,7 +447,7 @@ absl::Status ReceiveCall::ReadGranted(std::vector<Delivery>* deliveries,
       if (in_order_) unread_groups.insert({item.queue, item.message_group});
       continue;
     }
-    if (filtered() && !Passes(*record)) {
+    if (IsSuspect(item) && !Passes(*record)) {
       filtered_out->push_back({item.queue, item.offset, item.lease_id});
       continue;
     }

@@ -2,9 +2,9 @@
 //
 //   Start          caller         checks the request
 //   Scan           read runner    for an orderly group: reads the messages' groups;
-//                                 with a filter: looks up tag hashes in the consume queues, or
-//   reads
-//                                 the records for an expression over their properties
+//                                 with a filter, or where some messages are for one group alone:
+//                                 looks up tag hashes in the consume queues, or reads the records
+//                                 for an expression over their properties
 //   Decide         replica        picks what to lease against the LeaderView and logs the Grant
 //   Continue       replica        the grant is committed
 //   Deliver        read runner    reads the records, asks the filter about each, answers
@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "dledger/ledger.h"
+#include "store/entry_tag.h"
 #include "store/message_store.h"
 #include "store/store_context.h"
 
@@ -49,13 +50,15 @@ class ReceiveCall {
     // Message groups with something in flight, when the scan began: what more there is of them
     // probably has to wait.
     absl::flat_hash_set<uint64_t> busy_groups;
+    // Messages from it on are for all groups. As of the last decision.
+    QueueOffset for_one_end;
   };
 
   ReceiveCall(StoreContext* context, ReceiveRequest request, MessageStore::ReceiveCallback done);
 
   absl::Status CheckRequest() const;
   // Whether something has to be read before it can be decided.
-  bool scans() const { return in_order_ || filtered(); }
+  bool scans() const { return in_order_ || filtered() || some_for_one_; }
   bool filtered() const { return !request_.filter.PassesAll(); }
 
   static void PostScan(Ptr call);
@@ -86,6 +89,8 @@ class ReceiveCall {
   void PlanGrant(LeaderView& view);
   void SetScanStarts(const BrokerState& state);
   absl::Status ReadGranted(std::vector<Delivery>* deliveries, std::vector<Ack::Item>* filtered_out);
+  // Whether it can have passed a window that it must not pass.
+  bool IsSuspect(const GrantItem& item) const;
   bool Passes(const std::string& record) const;
   bool MayScanAgain() const { return scans() && rounds_ < context_->options.filter_rounds; }
   void Answer(absl::StatusOr<ReceiveResult> result);
@@ -94,10 +99,11 @@ class ReceiveCall {
   StoreContext* const context_;
   ReceiveRequest request_;
   MessageStore::ReceiveCallback done_;  // null once answered
-  absl::flat_hash_set<int64_t> tag_hashes_;
+  const EntryTagFilter entry_filter_;
   const uint32_t turn_;
-  bool in_order_ = false;     // the group is orderly
-  bool by_priority_ = false;  // the topic's queues are priorities
+  bool in_order_ = false;      // the group is orderly
+  bool by_priority_ = false;   // the topic's queues are priorities
+  bool some_for_one_ = false;  // among the next messages, which therefore have to be looked at
   int32_t rounds_ = 0;
 
   std::vector<QueueScan> scans_;  // by queue

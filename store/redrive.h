@@ -1,8 +1,9 @@
 // Redrive: dead letters on their way back to the topics that they came from.
 //
 // Each goes in one entry that appends the message to its origin topic, as a new message with its
-// old id, and notes that it is done (RedrivenMessages): whoever asks, and however often, each dead
-// letter is sent back once. The dead letter itself stays in its queue as long as that is kept.
+// old id that is for the group alone that failed (property::kForGroup), and notes that it is done
+// (RedrivenMessages): whoever asks, and however often, each dead letter is sent back once. The dead
+// letter itself stays in its queue as long as that is kept.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,8 @@ struct RedrivenMessage {
   std::string reason;
   int32_t attempts = 0;
   int64_t dead_ms = 0;
-  // OK: it was sent back now, or, in a dry run, would be. kTopicNotFound: its topic is gone.
+  // OK: it was sent back now, or, in a dry run, would be. kTopicNotFound, kGroupNotFound: its topic
+  // or the group is gone. kOffsetNotFound: the group would begin on the topic behind it.
   absl::Status status;
   LogPosition position;  // where it is now
 };

@@ -115,16 +115,30 @@ class RedriveCall {
           "it does not say which topic it came from: somebody sent it to the dead-letter queue");
       return absl::OkStatus();
     }
-    const bool there = context_->applied.Read(
-        [&](const BrokerState& state) { return state.FindTopic(message.origin_topic) != nullptr; });
-    if (!there) {
-      message.status =
-          Refuse(Reason::kTopicNotFound, StrCat("topic ", message.origin_topic, " does not exist"));
-      return absl::OkStatus();
-    }
-    if (!request_.dry_run) {
+    message.status = context_->applied.Read(
+        [&](const BrokerState& state) { return CheckWayBack(state, message.origin_topic); });
+    if (message.status.ok() && !request_.dry_run) {
       records_.push_back(std::move(record));
       to_send_.push_back(result_.messages.size() - 1);
+    }
+    return absl::OkStatus();
+  }
+
+  // Whether the group gets what is sent to that topic now.
+  absl::Status CheckWayBack(const BrokerState& state, const std::string& topic) const {
+    if (state.FindTopic(topic) == nullptr) {
+      return Refuse(Reason::kTopicNotFound, StrCat("topic ", topic, " does not exist"));
+    }
+    const GroupConfig* group = state.FindGroup(request_.group);
+    if (group == nullptr) {
+      return Refuse(Reason::kGroupNotFound,
+                    StrCat("group ", request_.group, ", whom it is for, does not exist"));
+    }
+    if (group->consume_from == ConsumeFrom::kLast && !IsLiteTopic(topic) &&
+        !state.HasPositions(request_.group, topic)) {
+      return Refuse(Reason::kOffsetNotFound,
+                    StrCat("group ", request_.group, " has no offset on topic ", topic,
+                           " yet and would begin behind it: have a consumer receive there first"));
     }
     return absl::OkStatus();
   }
@@ -185,6 +199,7 @@ class RedriveCall {
     const RedrivenMessage& message = result_.messages[index];
     Republication as;
     as.topic = message.origin_topic;
+    as.for_group = request_.group;
     as.settles = RedriveRef{topic_, request_.queue, message.offset};
     for (const std::string_view gone :
          {property::kDlqOriginTopic, property::kDlqOriginMessageId, property::kDlqOriginQueueId,

@@ -94,6 +94,7 @@ TEST_F(Redrive, AMessageComesBackAsItWasAndOnce) {
   EXPECT_EQ(record->properties.Get("__SHARDINGKEY"), "x");
   EXPECT_EQ(record->reconsume_times, 0);
   EXPECT_EQ(record->physical_offset, sent.position);
+  EXPECT_EQ(record->for_group(), "G");
   record->properties.ForEach([](std::string_view name, std::string_view) {
     EXPECT_FALSE(name.starts_with("DLQ_")) << name;
   });
@@ -127,7 +128,8 @@ TEST_F(Redrive, WhatWasDoneStaysDoneOverRestartsAndChangesOfLeader) {
   other.Start();
   EXPECT_THAT(Ids(All(), &other), ElementsAre(a));
   EXPECT_THAT(Ids(All(), &other), IsEmpty());
-  EXPECT_EQ(other.ReceiveBodies("readers", "T").size(), 8u) << "four, and the four again";
+  EXPECT_EQ(other.ReceiveBodies("readers", "T").size(), 4u) << "not the four again";
+  EXPECT_THAT(other.ReceiveBodies("G", "T"), ElementsAre("b", "d", "c", "a"));
 }
 
 TEST_F(Redrive, ADryRunShowsThemAndSendsNone) {
@@ -207,7 +209,171 @@ TEST_F(Redrive, OfTwoAtOnceOneSendsIt) {
   member_.Settle();
   ASSERT_EQ(ended.size(), 2u);
   EXPECT_NE(ended[0].ok(), ended[1].ok());
-  EXPECT_THAT(member_.ReceiveBodies("readers", "T"), ElementsAre("a", "a")) << "once, and again";
+  EXPECT_THAT(member_.ReceiveBodies("G", "T"), ElementsAre("a"));
+}
+
+// ---- Only the group that failed gets it
+
+class RedriveForOneGroup : public Redrive {
+ protected:
+  RedriveForOneGroup() {
+    GroupConfig orderly;
+    orderly.name = "orderly";
+    orderly.orderly = true;
+    CHECK(member_.UpdateGroup(orderly).ok());
+    // All have begun on the topic before.
+    for (const char* group : {"G", "plain", "tagged", "sql", "orderly"}) {
+      member_.ReceiveBodies(group, "T");
+    }
+  }
+
+  // All that the group gets, acked.
+  std::vector<std::string> Drain(const std::string& group, std::vector<std::string> tags = {},
+                                 std::shared_ptr<const SqlFilter> sql = nullptr) {
+    std::vector<std::string> all;
+    for (;;) {
+      ReceiveRequest request;
+      request.group = group;
+      request.topic = "T";
+      request.filter.tags = tags;
+      request.filter.sql = sql;
+      request.client_id = "tester";
+      auto result = member_.Receive(std::move(request));
+      CHECK(result.ok()) << result.status();
+      std::vector<std::string> handles;
+      for (const Delivery& delivery : result->deliveries) {
+        all.push_back(BodyOf(delivery.record));
+        handles.push_back(delivery.receipt_handle);
+      }
+      if (handles.empty()) return all;
+      for (const absl::Status& acked : member_.Ack(group, "T", handles)) CHECK(acked.ok()) << acked;
+    }
+  }
+
+  // Offsets that the group has not passed.
+  int64_t Lag(const std::string& group) {
+    int64_t lag = 0;
+    const auto rows = member_.store().GroupProgress(group);
+    CHECK(rows.ok()) << rows.status();
+    for (const QueueProgress& row : *rows) lag += row.max_offset - row.commit_offset;
+    return lag;
+  }
+
+  // Dead letters come back between ordinary messages.
+  void SendBackBetweenOthers() {
+    for (const char* body : {"a", "b", "c"}) Kill(body, "red");
+    for (const char* group : {"plain", "tagged", "sql", "orderly"}) Drain(group);
+    member_.SendOne("T", "before", "red");
+    RedriveRequest two = All();
+    two.max_messages = 2;
+    CHECK_EQ(Ids(two).size(), 2u);
+    member_.SendOne("T", "between", "red");
+    CHECK_EQ(Ids(All()).size(), 1u);
+    member_.SendOne("T", "behind", "red");
+  }
+  void ExpectThatTheOthersGetNone() {
+    const auto ordinary = ElementsAre("before", "between", "behind");
+    EXPECT_THAT(Drain("plain"), ordinary);
+    EXPECT_THAT(Drain("tagged", {"red"}), ordinary);
+    EXPECT_THAT(Drain("sql", {}, *SqlFilter::Parse("TAGS = 'red'")), ordinary);
+    EXPECT_THAT(Drain("orderly"), ordinary);
+    for (const char* group : {"plain", "tagged", "sql", "orderly"})
+      EXPECT_EQ(Lag(group), 0) << group;
+  }
+};
+
+TEST_F(RedriveForOneGroup, AllOthersPassOverItHoweverTheyReceive) {
+  SendBackBetweenOthers();
+  EXPECT_THAT(Drain("G"), ElementsAre("before", "a", "b", "between", "c", "behind"));
+  EXPECT_EQ(Lag("G"), 0);
+  ExpectThatTheOthersGetNone();
+}
+
+TEST_F(RedriveForOneGroup, AlsoAfterARestartAndWhenAllIsMadeAnewFromTheLog) {
+  SendBackBetweenOthers();
+  member_.Stop();
+  member_.Start();
+  EXPECT_THAT(member_.Dump(), HasSubstr(" for_one=4-8"));
+  EXPECT_THAT(Drain("plain"), ElementsAre("before", "between", "behind"));
+  member_.Kill();
+  StoreHarness other(&log_, "redrive_one_group_other", {});
+  other.Start();
+  EXPECT_THAT(other.Dump(), HasSubstr(" for_one=4-8"));
+  EXPECT_THAT(other.ReceiveBodies("tagged", "T", 32, {"red"}),
+              ElementsAre("before", "between", "behind"));
+  EXPECT_THAT(other.ReceiveBodies("G", "T", 32, {"red"}),
+              ElementsAre("before", "a", "b", "between", "c", "behind"));
+}
+
+TEST_F(RedriveForOneGroup, TheGroupsOwnFilterDecidesAsEver) {
+  SendBackBetweenOthers();
+  EXPECT_THAT(Drain("G", {"blue"}), IsEmpty());
+  EXPECT_EQ(Lag("G"), 0);
+}
+
+TEST_F(RedriveForOneGroup, AnOrderlyGroupGetsItBackToo) {
+  GroupConfig orderly;
+  orderly.name = "G";
+  orderly.orderly = true;
+  orderly.retry_max_times = 0;
+  ASSERT_TRUE(member_.UpdateGroup(orderly).ok());
+  SendBackBetweenOthers();
+  EXPECT_THAT(Drain("G"), ElementsAre("before", "a", "b", "between", "c", "behind"));
+  ExpectThatTheOthersGetNone();
+}
+
+TEST_F(RedriveForOneGroup, WhatFailsAgainIsADeadLetterForWhoeverReadsThose) {
+  const std::string id = Kill("a");
+  ASSERT_THAT(Ids(All()), ElementsAre(id));
+  ASSERT_THAT(member_.ReceiveBodies("G", "T"), ElementsAre("a"));
+  ASSERT_TRUE(member_.Nack("G", "T", member_.last_deliveries()[0].receipt_handle).ok());
+  ASSERT_EQ(member_.DeadLetterDue(), 1);
+  EXPECT_THAT(member_.ReceiveBodies("undertakers", "%DLQ%G"), ElementsAre("a", "a"));
+  EXPECT_THAT(Ids(All()), ElementsAre(id)) << "the second one";
+  EXPECT_THAT(Drain("G"), ElementsAre("a"));
+  EXPECT_THAT(Drain("plain"), ElementsAre("a")) << "the first time";
+}
+
+TEST_F(RedriveForOneGroup, WhoseDeadLetterItIsTheQueuesNameSays) {
+  Kill("a");
+  NewMessage old = MessageOf("%DLQ%G", "old");
+  old.user_properties = {{"DLQ_ORIGIN_TOPIC", "T"}};
+  ASSERT_TRUE(member_.Send({std::move(old)}).ok());
+  ASSERT_EQ(Ids(All()).size(), 2u);
+  EXPECT_THAT(Drain("G"), ElementsAre("a", "old"));
+  EXPECT_THAT(Drain("plain"), ElementsAre("a")) << "the first time";
+}
+
+TEST_F(RedriveForOneGroup, AWindowOfNothingElseIsPassedInOneReceive) {
+  for (int i = 0; i < 5; ++i) Kill("x");
+  Drain("plain");
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(Ids(All()).size(), 5u);
+    for (const std::string& body : member_.ReceiveBodies("G", "T")) ASSERT_EQ(body, "x");
+    for (const Delivery& delivery : std::vector(member_.last_deliveries())) {
+      ASSERT_TRUE(member_.Nack("G", "T", delivery.receipt_handle).ok());
+    }
+    ASSERT_EQ(member_.DeadLetterDue(), 5);
+  }
+  member_.SendOne("T", "ordinary");
+  EXPECT_THAT(member_.ReceiveBodies("plain", "T"), ElementsAre("ordinary"));
+}
+
+TEST_F(RedriveForOneGroup, WithoutTheGroupItStaysDead) {
+  const std::string id = Kill("a");
+  ASSERT_TRUE(member_.DeleteGroup("G").ok());
+  const auto result = member_.Redrive(All());
+  ASSERT_EQ(result->messages.size(), 1u);
+  EXPECT_EQ(ReasonOf(result->messages[0].status), Reason::kGroupNotFound);
+  GroupConfig from_the_end;
+  from_the_end.name = "G";
+  from_the_end.consume_from = ConsumeFrom::kLast;
+  ASSERT_TRUE(member_.UpdateGroup(from_the_end).ok());
+  EXPECT_EQ(ReasonOf(member_.Redrive(All())->messages.at(0).status), Reason::kOffsetNotFound)
+      << "it would begin behind it";
+  EXPECT_THAT(member_.ReceiveBodies("G", "T"), IsEmpty());
+  EXPECT_THAT(Ids(All()), ElementsAre(id));
+  EXPECT_THAT(Drain("G"), ElementsAre("a"));
 }
 
 TEST_F(Redrive, AGroupWithoutDeadLettersSaysSo) {

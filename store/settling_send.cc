@@ -19,7 +19,7 @@ bool IsOfWaiting(std::string_view name) {
   return name == property::kRealTopic || name == property::kRealQueueId ||
          name == property::kTimerOutMs || name == property::kTransactionPrepared ||
          name == property::kCheckImmunityMs || name == property::kSettles ||
-         name == property::kClient;
+         name == property::kClient || name == property::kForGroup;
 }
 
 }  // namespace
@@ -38,6 +38,7 @@ absl::StatusOr<std::string> RepublishRecord(const RecordView& stored, const Repu
     if (!value.empty()) AppendProperty(&properties, name, value);
   }
   AppendProperty(&properties, property::kSettles, EncodeSettlement(as.settles));
+  if (!as.for_group.empty()) AppendProperty(&properties, property::kForGroup, as.for_group);
 
   MessageFields fields;
   fields.topic = as.topic;
@@ -120,7 +121,8 @@ absl::Status SettlingSend::Decide(dledger::ProposalWriter& writer) {
   std::memcpy(place.data, record_.data(), record_.size());
   FinishRecord(place.data, record_.size(), result_.queue, result_.offset, result_.position,
                result_.store_ms);
-  view.AddRecord(as_.topic, result_.queue, result_.offset, result_.store_ms);
+  view.AddRecord(as_.topic, result_.queue, result_.offset, result_.store_ms,
+                 AudienceOf(as_.for_group));
   view.Settled(as_.settles, as_.topic == kCheckMaxTimeTopic ? TransactionEnd::kExpired
                                                             : TransactionEnd::kCommitted);
   return absl::OkStatus();

@@ -28,6 +28,7 @@ struct Republication {
   std::string topic;
   std::optional<QueueId> queue;  // none: the message group's, else the next in turn
   Settlement settles;
+  std::string for_group;  // it is for this group alone; "": for all
   int32_t reconsume_times = 0;
   bool transaction_commit = false;  // of the half message at `settles`
   // With a lease: only if it is over and was the last attempt, by the time of the decision.
@@ -75,7 +76,8 @@ class SettlingSend final : public dledger::Proposal {
 };
 
 // The image of `as` made from `stored`: body, hosts and born time stay, properties of the broker's
-// own (REAL_TOPIC, the timer's, the transaction's, an earlier settlement, who sent it) go.
+// own (REAL_TOPIC, the timer's, the transaction's, an earlier settlement, who sent it, the group
+// that it was for) go.
 absl::StatusOr<std::string> RepublishRecord(const RecordView& stored, const Republication& as,
                                             const HostAddress& store_host);
 

@@ -15,6 +15,7 @@ constexpr uint8_t kGroupWithPolicyVersion = 2;
 constexpr uint8_t kGroupWithLiteVersion = 3;
 constexpr uint8_t kTopicAckLevelVersion = 2;
 constexpr uint8_t kTopicWithLiteVersion = 3;
+constexpr uint8_t kQueueWithForOneVersion = 2;
 constexpr uint8_t kMetaWithPositionVersion = 2;
 constexpr uint8_t kRevokedLockVersion = 2;
 
@@ -209,21 +210,33 @@ absl::StatusOr<QueueKey> ParseQueueKey(std::string_view key) {
 }
 
 std::string QueueValue(const QueueEnds& ends) {
-  std::string out = NewValue();
+  const bool for_one = ends.for_one_end > QueueOffset(0);
+  std::string out(1, static_cast<char>(for_one ? kQueueWithForOneVersion : kVersion));
   AppendBe(&out, ends.min.value());
   AppendBe(&out, ends.max.value());
   AppendBe(&out, ends.last_store_ms);
+  if (for_one) {
+    AppendBe(&out, ends.for_one_begin.value());
+    AppendBe(&out, ends.for_one_end.value());
+  }
   return out;
 }
 
 absl::StatusOr<QueueEnds> ParseQueueValue(std::string_view value) {
   ByteReader in(value);
-  RAFTMQ_RETURN_IF_ERROR(CheckVersion(in, "queue", value));
+  RAFTMQ_ASSIGN_OR_RETURN(const uint8_t version,
+                          TakeVersion(in, "queue", value, kQueueWithForOneVersion));
   QueueEnds ends;
   ends.min = QueueOffset(TakeNonNegative(in));
   ends.max = QueueOffset(TakeNonNegative(in));
   ends.last_store_ms = in.Take<int64_t>();
-  if (!in.Finished() || ends.min > ends.max) return Damaged("queue", value);
+  bool good = ends.min <= ends.max;
+  if (version == kQueueWithForOneVersion) {
+    ends.for_one_begin = QueueOffset(TakeNonNegative(in));
+    ends.for_one_end = QueueOffset(TakeNonNegative(in));
+    good = good && ends.for_one_begin < ends.for_one_end && ends.for_one_end <= ends.max;
+  }
+  if (!in.Finished() || !good) return Damaged("queue", value);
   return ends;
 }
 

@@ -91,7 +91,7 @@ void MessagingHandlers::Pull(const std::shared_ptr<OpenPull>& pull) {
     if (!header.ok()) return FinishPull(*pull, header.status());
     pull->offset = header->queue_offset + 1;
     pull->read_to = header->physical_offset + static_cast<int64_t>(record.size());
-    if (!store::PassesFilter(pull->filter, header->properties)) continue;
+    if (!store::IsWantedBy(request.group().name(), pull->filter, *header)) continue;
     v2::Message* message = messages.emplace_back().mutable_message();
     if (const absl::Status status = ToMessage(record, message); !status.ok()) {
       return FinishPull(*pull, status);
@@ -112,7 +112,8 @@ void MessagingHandlers::ParkPull(const std::shared_ptr<OpenPull>& pull) {
   }
   const v2::MessageQueue& queue = pull->call->request().message_queue();
   deps_.pull_waiters->Wait(*pull->waiter, queue.topic().name(), QueueId(queue.id()), pull->offset,
-                           store::PassingTagHashes(pull->filter), pull->until_ms,
+                           {pull->call->request().group().name(), pull->filter.tags},
+                           pull->until_ms,
                            [this, pull](PullWaiters::Outcome outcome, QueueOffset offset) {
                              pull->offset = offset;
                              if (outcome == PullWaiters::Outcome::kOver) {

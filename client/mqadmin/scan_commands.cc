@@ -17,7 +17,8 @@
 #include "client/mqadmin/message_body.h"
 #include "client/mqadmin/rocketmq_flags.h"
 #include "client/mqadmin/time_text.h"
-#include "store/java_string_hash.h"
+#include "store/entry_tag.h"
+#include "store/message_properties.h"
 
 namespace raftmq::mqadmin {
 namespace {
@@ -194,7 +195,9 @@ void QueryConsumeQueue(CommandLine* line, const ScanArguments& args) {
   Report report(
       {"Broker", "Queue", "Offset", "Position", "Size", "Tags Code", "Tag", "Message Id"});
   ScanAll(line, args, scan, [&](const GroupPlace& place, const pb::StoredMessage& m) {
-    const int64_t code = store::TagHash(m.tag());
+    const auto for_group = m.properties().find(std::string(store::property::kForGroup));
+    const int64_t code = store::EntryTag(
+        m.tag(), for_group == m.properties().end() ? std::string() : for_group->second);
     report.AddRow({place.broker_name, int64_t{m.queue()}, m.offset(), m.position(),
                    int64_t{m.size()}, code, m.tag(), m.message_id()});
   });

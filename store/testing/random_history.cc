@@ -20,7 +20,7 @@ absl::Status ApplyEntry(const HistoryEntry& entry, BrokerState* state) {
   }
   for (const HistoryEntry::Record& record : entry.records) {
     RAFTMQ_RETURN_IF_ERROR(state->ApplyRecord(record.topic, record.queue, record.offset,
-                                              record.store_ms, entry.index));
+                                              record.store_ms, entry.index, record.audience));
   }
   return absl::OkStatus();
 }
@@ -57,8 +57,10 @@ bool RandomHistory::DrawRecords(HistoryEntry* entry) {
   for (int64_t n = random_.Between(1, 20); n > 0; --n) {
     QueueId queue(static_cast<int32_t>(random_.Below(queues)));
     QueueOffset offset = leading_.FindQueue(topic, queue)->max;
-    entry->records.push_back({topic, queue, offset, wall_ms_});
-    absl::Status status = leading_.ApplyRecord(topic, queue, offset, wall_ms_, entry->index);
+    const Audience audience = random_.Chance(0.02) ? Audience::kOneGroup : Audience::kAllGroups;
+    entry->records.push_back({topic, queue, offset, wall_ms_, audience});
+    absl::Status status =
+        leading_.ApplyRecord(topic, queue, offset, wall_ms_, entry->index, audience);
     if (!status.ok()) Fault(status.ToString());
   }
   return true;

@@ -26,6 +26,7 @@ struct HistoryEntry {
     QueueId queue;
     QueueOffset offset;
     int64_t store_ms = 0;
+    Audience audience = Audience::kAllGroups;
   };
   LogIndex index;
   std::vector<std::string> commands;

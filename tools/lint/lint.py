@@ -30,7 +30,7 @@ INCLUDE_EXCEPTIONS = {
     ("broker/mqbroker_main.cc", "namesrv/namesrv_service.h"),  # --standalone is both
     ("client", "dledger/frame.h"),
     ("client", "dledger/log_files.h"),
-    ("client", "store/java_string_hash.h"),
+    ("client", "store/entry_tag.h"),
     ("client", "store/message_record.h"),
     ("client", "store/message_properties.h"),
     ("client", "store/commands.h"),
