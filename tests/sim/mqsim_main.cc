@@ -78,6 +78,8 @@ int main(int argc, char** argv) {
     total.redelivered += result.redelivered;
     total.dead_lettered += result.dead_lettered;
     total.redriven += result.redriven;
+    total.bystanders_consumed += result.bystanders_consumed;
+    total.bystanders_spared += result.bystanders_spared;
     total.expired += result.expired;
     total.kept_delivered += result.kept_delivered;
     total.classic_consumed += result.classic_consumed;
@@ -106,8 +108,9 @@ int main(int argc, char** argv) {
   if (::isatty(STDERR_FILENO)) std::cerr << "\n";
   std::printf(
       "seeds %llu to %llu: %zu sends acknowledged, %zu unknown, %zu repeated, %zu messages "
-      "consumed, %zu deliveries repeated, %zu dead-lettered, %zu sent back, %zu expired, %zu "
-      "delivered after that, %zu consumed by queue (%zu of them again, %zu hand-overs), %zu moves "
+      "consumed, %zu deliveries repeated, %zu dead-lettered, %zu sent back (another group "
+      "was given %zu, not %zu of these), %zu expired, %zu delivered after that, %zu consumed by "
+      "queue (%zu of them again, %zu hand-overs), %zu moves "
       "of "
       "offsets (%zu undos, %zu commits fenced), %zu consumed of lite topics (%zu subscriptions, "
       "%zu over quota, %zu deleted), %zu renewals (%zu messages acked after their first lease, %zu "
@@ -116,11 +119,12 @@ int main(int argc, char** argv) {
       static_cast<unsigned long long>(first),
       static_cast<unsigned long long>(first + static_cast<uint64_t>(FLAGS_runs) - 1),
       total.acknowledged, total.unknown, total.repeats, total.consumed, total.redelivered,
-      total.dead_lettered, total.redriven, total.expired, total.kept_delivered,
-      total.classic_consumed, total.classic_consumed_again, total.hand_overs, total.moves,
-      total.undos, total.fenced, total.lite_consumed, total.lite_subscriptions,
-      total.over_lite_quota, total.lite_deleted, total.renewed, total.outlasted, total.not_renewed,
-      total.priority_consumed, total.overtaken, total.faults, static_cast<long long>(total.terms));
+      total.dead_lettered, total.redriven, total.bystanders_consumed, total.bystanders_spared,
+      total.expired, total.kept_delivered, total.classic_consumed, total.classic_consumed_again,
+      total.hand_overs, total.moves, total.undos, total.fenced, total.lite_consumed,
+      total.lite_subscriptions, total.over_lite_quota, total.lite_deleted, total.renewed,
+      total.outlasted, total.not_renewed, total.priority_consumed, total.overtaken, total.faults,
+      static_cast<long long>(total.terms));
   std::printf("%d passed, %d failed\n", passed, FLAGS_runs - passed);
   return passed == FLAGS_runs ? 0 : 1;
 }

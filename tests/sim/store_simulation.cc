@@ -14,6 +14,7 @@
 #include "glog/logging.h"
 #include "store/message_record.h"
 #include "store/names.h"
+#include "tests/sim/bystanders.h"
 #include "tests/sim/classic_consumers.h"
 #include "tests/sim/lite_clients.h"
 #include "tests/sim/member_calls.h"
@@ -31,7 +32,8 @@ constexpr char kDelayTopic[] = "D";
 constexpr char kTransactionTopic[] = "X";
 constexpr char kGroup[] = "G";
 constexpr char kClassicGroup[] = "C";
-constexpr char kBusyGroup[] = "B";  // nobody consumes: its offsets are moved only
+constexpr char kOtherGroup[] = "O";  // whose messages do not fail
+constexpr char kBusyGroup[] = "B";   // nobody consumes: its offsets are moved only
 constexpr char kLiteGroup[] = "L";
 constexpr char kLiteTopic[] = "LT";
 constexpr char kExpiringLiteTopic[] = "LE";
@@ -104,6 +106,9 @@ class Simulation {
         PriorityClients::Options{
             .group = kPriorityGroup, .topic = kPriorityTopic, .queues = kQueues},
         calls_.get(), scheduler_.clock(), random_.Fork(), send, complain);
+    bystanders_ =
+        std::make_unique<Bystanders>(Bystanders::Options{.group = kOtherGroup, .topic = kTopic},
+                                     calls_.get(), random_.Fork(), complain);
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -119,7 +124,8 @@ class Simulation {
 
   SimulationResult Run() {
     for (int i = 0; i < cluster_->size(); ++i) StartMember(i);
-    for (const char* group : {kGroup, kClassicGroup, kLiteGroup, kRenewedGroup, kPriorityGroup}) {
+    for (const char* group :
+         {kGroup, kOtherGroup, kClassicGroup, kLiteGroup, kRenewedGroup, kPriorityGroup}) {
       if (!CreateGroup(group)) oracle_.Complain("no leader took a group within a minute");
     }
     for (const auto& [name, type] : {std::pair(kTopic, store::TopicType::kNormal),
@@ -134,6 +140,7 @@ class Simulation {
     waiting_->Start();
     renewed_->Start();
     priority_->Start();
+    bystanders_->Start();
     for (int i = 0; i < options_.producers; ++i) Produce(i, 0);
     for (int i = 0; i < options_.consumers; ++i) Consume();
     Redrive();
@@ -180,7 +187,7 @@ class Simulation {
     CHECK(opened.ok()) << "member " << member << ": " << opened.status();
     auto watched = std::make_unique<WatchedStore>(
         WatchedStore::Oracles{&oracle_, &waiting_oracle_, classic_.get(), moves_.get(), lite_.get(),
-                              priority_.get(), &shown_, &newest_},
+                              priority_.get(), bystanders_.get(), &shown_, &newest_},
         member, scheduler_.clock(),
         WatchedStore::Runners{std::move(read), std::move(flush),
                               scheduler_.NewRunner(StrCat("n", member, " timer"))},
@@ -251,7 +258,8 @@ class Simulation {
           creating = true;
           store::GroupConfig group;
           group.name = name;
-          group.orderly = orderly_ && group.name == kGroup;
+          group.orderly = (orderly_ && group.name == kGroup) ||
+                          (options_.seed % 3 == 1 && group.name == kOtherGroup);
           // The others give nothing up.
           const bool gives_up = group.name == kGroup || group.name == kClassicGroup;
           group.retry_max_times = gives_up ? retries_ : 1'000;
@@ -552,7 +560,8 @@ class Simulation {
       if (row.commit_offset != row.max_offset) return false;
     }
     return classic_->Drained(*StoreOf(leader)) && lite_->Drained() &&
-           renewed_->Drained(*StoreOf(leader)) && priority_->Drained(*StoreOf(leader));
+           renewed_->Drained(*StoreOf(leader)) && priority_->Drained(*StoreOf(leader)) &&
+           bystanders_->Drained(*StoreOf(leader));
   }
 
   void Converge() {
@@ -566,6 +575,7 @@ class Simulation {
     waiting_->Drain();
     renewed_->Drain();
     priority_->Drain();
+    bystanders_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -639,6 +649,10 @@ class Simulation {
         classic_->CheckEnd(QueueId(q), range->min, range->max);
       }
     }
+    for (int q = 0; q < kQueues; ++q) {
+      const auto range = calls_->stores().begin()->second->Range(kTopic, QueueId(q));
+      if (range.ok()) bystanders_->CheckEnd(QueueId(q), range->min);
+    }
   }
 
   SimulationResult Summary() {
@@ -668,6 +682,8 @@ class Simulation {
     result.renewed = renewed_->renewed();
     result.outlasted = renewed_->outlasted();
     result.not_renewed = renewed_->not_renewed();
+    result.bystanders_consumed = bystanders_->consumed();
+    result.bystanders_spared = bystanders_->spared();
     result.priority_consumed = priority_->consumed();
     result.overtaken = priority_->overtaken();
     for (int i = 0; i < cluster_->size(); ++i) {
@@ -696,6 +712,7 @@ class Simulation {
   std::unique_ptr<WaitingClients> waiting_;
   std::unique_ptr<RenewedConsumers> renewed_;
   std::unique_ptr<PriorityClients> priority_;
+  std::unique_ptr<Bystanders> bystanders_;
   std::vector<int64_t> down_until_;
   bool creating_ = false;
   bool draining_ = false;

@@ -38,6 +38,8 @@ struct SimulationResult {
   size_t redelivered = 0;
   size_t dead_lettered = 0;
   size_t redriven = 0;
+  size_t bystanders_consumed = 0;     // by another group of the topic
+  size_t bystanders_spared = 0;       // sent back, there at the end, and not for it
   size_t expired = 0;                 // offsets that retention took
   size_t kept_delivered = 0;          // deliveries of messages that had expired
   size_t classic_consumed = 0;        // by the group of the classic queue model

@@ -34,6 +34,8 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   size_t dead_lettered = 0;
   size_t repeats = 0;
   size_t redriven = 0;
+  size_t bystanders_consumed = 0;
+  size_t bystanders_spared = 0;
   size_t expired = 0;
   size_t kept_delivered = 0;
   size_t classic_consumed = 0;
@@ -63,6 +65,8 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
     dead_lettered += result.dead_lettered;
     repeats += result.repeats;
     redriven += result.redriven;
+    bystanders_consumed += result.bystanders_consumed;
+    bystanders_spared += result.bystanders_spared;
     expired += result.expired;
     kept_delivered += result.kept_delivered;
     classic_consumed += result.classic_consumed;
@@ -87,6 +91,8 @@ TEST_P(StoreSimulation, KeepsEveryPromiseUnderFaultsAndConvergesAfterwards) {
   EXPECT_GT(dead_lettered, 100u);
   EXPECT_GT(repeats, 100u);
   EXPECT_GT(redriven, 100u);
+  EXPECT_GT(bystanders_consumed, 1'000u);
+  EXPECT_GT(bystanders_spared, 10u);
   EXPECT_GT(expired, 1'000u);
   EXPECT_GT(kept_delivered, 0u);
   EXPECT_GT(classic_consumed, 1'000u);

@@ -24,6 +24,7 @@
 #include "store/message_properties.h"
 #include "store/message_record.h"
 #include "store/names.h"
+#include "tests/sim/bystanders.h"
 #include "tests/sim/classic_consumers.h"
 #include "tests/sim/lite_clients.h"
 #include "tests/sim/priority_clients.h"
@@ -73,6 +74,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
     MoveOperator* moves = nullptr;
     LiteClients* lite = nullptr;
     PriorityClients* priority = nullptr;
+    Bystanders* bystanders = nullptr;
     std::set<std::pair<int, LogPosition>>* shown = nullptr;
     LogIndex* newest = nullptr;  // that any member applied
   };
@@ -155,7 +157,12 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
                                      record->queue_offset, body);
       }
       const std::string_view settles = record->properties.Get(store::property::kSettles);
-      if (settles.substr(0, 2) == "R:") {
+      const bool sent_back = settles.substr(0, 2) == "R:";
+      if (is_new) {
+        oracles_.bystanders->OnMessage(record->topic, record->queue_id, record->queue_offset,
+                                       sent_back);
+      }
+      if (sent_back) {
         oracles_.store->OnRedriveApplied(std::string(settles), record->physical_offset, body);
       }
       if (!oracles_.shown->emplace(member_, record->physical_offset).second) continue;
