@@ -68,7 +68,12 @@ class AloneTest : public testing::Test {
   void SetUp() override { group_.StartAll(); }
   BrokerClient Client() { return BrokerClient(group_.port(0), "JAVA"); }
 
-  BrokerGroup group_{{.folder = Folder(), .members = 1}};
+  int64_t check_interval_ms_ = 30'000;
+  int64_t check_max_ = 15;
+  BrokerGroup group_{{.folder = Folder(), .members = 1, .configure = [this](BrokerConfig* config) {
+                        config->transactionCheckInterval = check_interval_ms_;
+                        config->transactionCheckMax = check_max_;
+                      }}};
 };
 
 TEST_F(AloneTest, ADelayedMessageComesWhenItIsDueAndSaysSo) {
@@ -201,6 +206,56 @@ TEST_F(AloneTest, AnOperatorSeesOpenTransactionsAndResolvesThem) {
     ASSERT_TRUE(status.ok()) << status.error_message();
   }
   EXPECT_EQ(client.Receive(BrokerClient::MakeReceive("orders", "readers", 5)).messages.size(), 1);
+}
+
+TEST_F(AloneTest, ProducersAreAskedAgainAboutATransactionThatWasGivenUpAndIsPutBack) {
+  check_interval_ms_ = check_max_ = 1;
+  group_.Stop(0);
+  group_.Start(0);
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("orders", 1, adm::TRANSACTION).ok());
+  v2::Message half = Half("orders", "orphan", "A1");
+  half.mutable_system_properties()->mutable_orphaned_transaction_recovery_duration()->set_seconds(
+      1);
+  ASSERT_EQ(client.Send(std::move(half)).status().code(), v2::OK);
+  const auto put_back = [](const BrokerClient& by, bool dry_run) {
+    grpc::ClientContext context;
+    by.Fill(&context);
+    adm::RedriveDeadLettersRequest request;
+    request.set_dry_run(dry_run);
+    adm::RedriveDeadLettersResponse response;
+    by.admin()->RedriveDeadLetters(&context, request, &response);
+    return response.messages_size();
+  };
+  const int64_t sent_ms = SystemClock()->MonotonicMillis();
+  while (put_back(client, /*dry_run=*/true) == 0) {
+    ASSERT_LT(SystemClock()->MonotonicMillis() - sent_ms, 20'000) << "it was not given up";
+  }
+  check_interval_ms_ = 30'000;
+  group_.Stop(0);
+  group_.Start(0);
+  const BrokerClient producer = Client();
+  ASSERT_TRUE(producer.UpdateTopic("others").ok()) << "it leads";
+  grpc::ClientContext context;
+  producer.Fill(&context, 60'000);
+  auto stream = producer.messaging()->Telemetry(&context);
+  v2::TelemetryCommand command;
+  command.mutable_settings()->set_client_type(v2::PRODUCER);
+  command.mutable_settings()->mutable_publishing()->add_topics()->set_name("orders");
+  ASSERT_TRUE(stream->Write(command));
+  v2::TelemetryCommand answer;
+  ASSERT_TRUE(stream->Read(&answer));
+  ASSERT_EQ(put_back(producer, /*dry_run=*/false), 1);
+  ASSERT_TRUE(stream->Read(&answer));
+  ASSERT_TRUE(answer.has_recover_orphaned_transaction_command()) << answer.ShortDebugString();
+  const auto& recover = answer.recover_orphaned_transaction_command();
+  EXPECT_EQ(recover.message().body(), "orphan");
+  EXPECT_EQ(End(producer, "orders", "A1", recover.transaction_id(), v2::COMMIT), v2::OK);
+  const Received received = producer.Receive(BrokerClient::MakeReceive("orders", "readers", 5));
+  ASSERT_EQ(received.messages.size(), 1);
+  EXPECT_EQ(received.messages[0].body(), "orphan");
+  EXPECT_EQ(put_back(producer, /*dry_run=*/false), 0);
+  context.TryCancel();
 }
 
 class GroupOfThreeTest : public testing::Test {

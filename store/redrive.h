@@ -19,7 +19,9 @@
 namespace raftmq::store {
 
 struct RedriveRequest {
-  std::string group;  // whose dead-letter queue
+  // Whose dead-letter queue. "": of all, the transactions that were checked too often
+  // (kCheckMaxTimeTopic). They become half messages again, and their producers are asked at once.
+  std::string group;
   QueueId queue{0};
   QueueOffset from;           // of that queue: where to go on
   int32_t max_messages = 32;  // wanted ones, sent back or (dry run) found
@@ -43,7 +45,8 @@ struct RedrivenMessage {
   int32_t attempts = 0;
   int64_t dead_ms = 0;
   // OK: it was sent back now, or, in a dry run, would be. kTopicNotFound, kGroupNotFound: its topic
-  // or the group is gone. kOffsetNotFound: the group would begin on the topic behind it.
+  // or the group is gone. kOffsetNotFound: the group would begin on the topic behind it. kBusy: too
+  // many transactions are open.
   absl::Status status;
   LogPosition position;  // where it is now
 };

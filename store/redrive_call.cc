@@ -27,7 +27,8 @@ class RedriveCall {
   RedriveCall(StoreContext* context, RedriveRequest request, RedriveCallback done)
       : context_(context),
         request_(std::move(request)),
-        topic_(DeadLetterTopicOf(request_.group)),
+        topic_(of_transactions() ? std::string(kCheckMaxTimeTopic)
+                                 : DeadLetterTopicOf(request_.group)),
         done_(std::move(done)) {
     request_.max_messages = std::clamp(request_.max_messages, 1, kMaxMessagesPerCall);
   }
@@ -42,6 +43,12 @@ class RedriveCall {
   }
 
  private:
+  bool of_transactions() const { return request_.group.empty(); }
+  std::string_view OriginOf(const RecordView& record) const {
+    return record.properties.Get(of_transactions() ? property::kRealTopic
+                                                   : property::kDlqOriginTopic);
+  }
+
   bool IsDone(QueueOffset offset) const {
     return context_->applied.Read([&](const BrokerState& state) {
       return state.redriven().Contains(topic_, request_.queue, offset);
@@ -53,10 +60,7 @@ class RedriveCall {
     if (dead_ms < request_.begin_ms || (request_.end_ms != 0 && dead_ms > request_.end_ms)) {
       return false;
     }
-    if (!request_.origin_topic.empty() &&
-        record.properties.Get(property::kDlqOriginTopic) != request_.origin_topic) {
-      return false;
-    }
+    if (!request_.origin_topic.empty() && OriginOf(record) != request_.origin_topic) return false;
     if (!request_.key.empty() && record.unique_key() != request_.key) {
       const std::vector<std::string> keys = absl::StrSplit(ToAbsl(record.keys()), kKeySeparator);
       if (std::find(keys.begin(), keys.end(), request_.key) == keys.end()) return false;
@@ -69,9 +73,12 @@ class RedriveCall {
         [&](const BrokerState& state) { return state.FindQueue(topic_, request_.queue); });
     const auto queue = context_->queues->Find(topic_, request_.queue);
     if (!ends.has_value() || queue == nullptr) {
-      return Refuse(Reason::kTopicNotFound,
-                    StrCat("group ", request_.group, " has no dead letters in queue ",
-                           request_.queue, ": topic ", topic_, " does not have it"));
+      return Refuse(
+          Reason::kTopicNotFound,
+          StrCat(of_transactions() ? std::string("no transaction was given up")
+                                   : StrCat("group ", request_.group,
+                                            " has no dead letters in queue ", request_.queue),
+                 ": topic ", topic_, " does not have it"));
     }
     result_.end = ends->max;
     QueueOffset at = std::max(request_.from, ends->min);
@@ -106,7 +113,7 @@ class RedriveCall {
     message.message_id = std::string(view.unique_key());
     message.keys = std::string(view.keys());
     message.tag = std::string(view.tags());
-    message.origin_topic = std::string(view.properties.Get(property::kDlqOriginTopic));
+    message.origin_topic = std::string(OriginOf(view));
     message.reason = std::string(view.properties.Get(property::kDlqReason));
     message.attempts = view.reconsume_times;
     message.dead_ms = view.store_timestamp_ms;
@@ -128,6 +135,13 @@ class RedriveCall {
   absl::Status CheckWayBack(const BrokerState& state, const std::string& topic) const {
     if (state.FindTopic(topic) == nullptr) {
       return Refuse(Reason::kTopicNotFound, StrCat("topic ", topic, " does not exist"));
+    }
+    if (of_transactions()) {
+      const auto open = static_cast<int64_t>(state.transactions().size() + records_.size());
+      if (open < context_->options.max_pending_transactions) return absl::OkStatus();
+      return Refuse(Reason::kBusy, StrCat(open, " transactions wait in this broker group, at most ",
+                                          context_->options.max_pending_transactions,
+                                          " may (maxPendingTransactions)"));
     }
     const GroupConfig* group = state.FindGroup(request_.group);
     if (group == nullptr) {
@@ -198,6 +212,16 @@ class RedriveCall {
   Republication BackOf(size_t index) const {
     const RedrivenMessage& message = result_.messages[index];
     Republication as;
+    if (of_transactions()) {
+      as.topic = kHalfTopic;
+      as.queue = QueueId(0);
+      as.settles = RedriveRef{topic_, request_.queue, message.offset};
+      as.properties = {{std::string(property::kRealTopic), message.origin_topic},
+                       {std::string(property::kTransactionPrepared), "true"},
+                       {std::string(property::kCheckImmunityMs), "0"},
+                       {std::string(property::kTransactionCheckTimes), ""}};
+      return as;
+    }
     as.topic = message.origin_topic;
     as.for_group = request_.group;
     as.settles = RedriveRef{topic_, request_.queue, message.offset};

@@ -8,6 +8,7 @@
 #include "store/message_record.h"
 #include "store/names.h"
 #include "store/testing/store_harness.h"
+#include "store/waiting_handles.h"
 
 namespace raftmq::store {
 namespace {
@@ -222,6 +223,54 @@ TEST_F(Transactions, ThatExpireAreKeptAsideAndSayWhere) {
   const absl::Status late = member_.EndTransaction("X", half, true);
   EXPECT_EQ(ReasonOf(late), Reason::kMessageNotFound) << late;
   EXPECT_THAT(Message(late), HasSubstr("given up"));
+}
+
+TEST_F(Transactions, ThatExpiredAreCheckedAgainOnceTheyArePutBack) {
+  MakeTopic();
+  const auto give_up = [this](const std::string& body) {
+    const SendResult half = SendHalf(body);
+    CHECK(member_.ExpireTransaction(half.position).ok());
+    return half;
+  };
+  const SendResult first = give_up("yes");
+  give_up("no");
+  RedriveRequest all;
+  all.dry_run = true;
+  ASSERT_EQ(member_.Redrive(all)->messages.size(), 2u);
+  EXPECT_THAT(Due(), IsEmpty());
+  all.dry_run = false;
+  all.max_messages = 1;
+  const auto put_back = member_.Redrive(all);
+  ASSERT_TRUE(put_back.ok()) << put_back.status();
+  ASSERT_EQ(put_back->messages.size(), 1u);
+  EXPECT_TRUE(put_back->messages[0].status.ok()) << put_back->messages[0].status;
+  EXPECT_EQ(put_back->messages[0].origin_topic, "X");
+  EXPECT_EQ(put_back->messages[0].message_id, first.message_id);
+
+  const std::vector<OpenTransaction> open = Due();
+  ASSERT_EQ(open.size(), 1u) << "its producers are asked at once";
+  EXPECT_EQ(open[0].half.checks, 0);
+  const auto record = ParseRecord(*member_.store().waiting().ReadHalf(open[0].position));
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(record->properties.Get(property::kRealTopic), "X");
+  EXPECT_EQ(ReasonOf(member_.EndTransaction("X", first, true)), Reason::kMessageNotFound)
+      << "it has another id now";
+  SendResult anew = first;
+  anew.position = open[0].position;
+  anew.transaction_id = EncodeTransactionId("X", first.message_id, HalfRef{open[0].position});
+  ASSERT_TRUE(member_.EndTransaction("X", anew, true).ok());
+  EXPECT_THAT(member_.ReceiveBodies("g", "X"), ElementsAre("yes"));
+  EXPECT_THAT(member_.ReceiveBodies("h", "X"), ElementsAre("yes")) << "for all groups";
+
+  all.max_messages = 32;
+  EXPECT_EQ(member_.Redrive(all)->messages.size(), 1u);
+  const auto again = member_.Redrive(all);
+  EXPECT_THAT(again->messages, IsEmpty());
+  EXPECT_EQ(again->done_before, 2);
+  member_.Stop();
+  member_.Start();
+  EXPECT_EQ(Due().size(), 1u);
+  EXPECT_EQ(member_.Redrive(all)->done_before, 2);
 }
 
 TEST_F(Transactions, OfATopicThatIsGoneStayOpenWhenTheyAreCommitted) {

@@ -72,8 +72,8 @@ class Redrive {
       const absl::Status done = RedriveAt(place, &counts);
       if (absl::IsNotFound(done)) continue;  // nothing is dead there
       found = true;
-      summary_.AddRow({place.broker_name, args_.request.group(), counts.sent, counts.failed,
-                       counts.done_before, counts.unwanted});
+      summary_.AddRow({place.broker_name, OfTransactions() ? Topic() : args_.request.group(),
+                       counts.sent, counts.failed, counts.done_before, counts.unwanted});
       if (!done.ok()) {
         line_->Fail(Annotate(done, place.broker_name), total_ > 0 ? kExitPartial : kExitFailed);
       }
@@ -81,9 +81,10 @@ class Redrive {
     }
     if (shows_progress_) std::cerr << "\r";
     if (!found) {
-      return line_->Fail(absl::NotFoundError(StrCat("group ", args_.request.group(),
-                                                    " has no dead letters: there is no topic %DLQ%",
-                                                    args_.request.group())));
+      return line_->Fail(absl::NotFoundError(
+          StrCat(OfTransactions() ? std::string("no transaction was given up")
+                                  : StrCat("group ", args_.request.group(), " has no dead letters"),
+                 ": there is no topic ", Topic())));
     }
     if (!args_.list && !args_.request.dry_run()) return line_->Print(summary_);
     line_->Print(letters_);
@@ -96,11 +97,16 @@ class Redrive {
   }
 
  private:
+  bool OfTransactions() const { return args_.request.group().empty(); }
+  std::string Topic() const {
+    return OfTransactions() ? "TRANS_CHECK_MAX_TIME_TOPIC" : StrCat("%DLQ%", args_.request.group());
+  }
+
   bool Enough() const { return args_.count > 0 && total_ >= args_.count; }
 
   absl::Status RedriveAt(const GroupPlace& place, RedriveCounts* counts) {
     pb::TopicStatusRequest asked;
-    asked.set_name(StrCat("%DLQ%", args_.request.group()));
+    asked.set_name(Topic());
     pb::TopicStatusResponse status;
     RAFTMQ_RETURN_IF_ERROR(
         session_.Call(place, &Session::Admin::Stub::TopicStatus, asked, &status));
@@ -364,6 +370,31 @@ void AddExport(CLI::App* app, CommandLine* line) {
   });
 }
 
+void AddRedriveOptions(CLI::App* redrive, RedriveArguments* args, bool* dry_run) {
+  redrive->add_option("--rate", args->rate, "messages a second (100); 0: as fast as it goes");
+  redrive->add_option("--count", args->count, "stop after so many");
+  redrive->add_flag("--dryRun", *dry_run, "only show what would be sent");
+  redrive->add_flag("--list", args->list, "show each message that was sent");
+  redrive->add_option("-c,--clusterName,--cluster", args->cluster,
+                      "all broker groups of this cluster");
+  redrive->add_option("-b,--brokerAddr", args->broker, "the group of the broker at this address");
+}
+
+void AddResume(CLI::App* app, CommandLine* line) {
+  static RedriveArguments args;
+  static bool dry_run = false;
+  CLI::App* resume = line->AddCommand(
+      app, "resumeTransactions",
+      "Has the producers of transactions that were given up asked again, each once",
+      "resumeTransactions --dryRun\n  mqadmin resumeTransactions -t orders --rate 50");
+  AddLetterFilter(resume, &args.request);
+  AddRedriveOptions(resume, &args, &dry_run);
+  resume->callback([line] {
+    args.request.set_dry_run(dry_run);
+    Redrive(line, args).Run();
+  });
+}
+
 void AddRedrive(CLI::App* app, CommandLine* line) {
   static RedriveArguments args;
   static bool dry_run = false;
@@ -372,13 +403,7 @@ void AddRedrive(CLI::App* app, CommandLine* line) {
       "redriveDeadLetters -g billing --dryRun\n  mqadmin redriveDeadLetters -g billing -t orders "
       "--rate 50\n  mqadmin redriveDeadLetters -g billing --sql \"amount > 100\"");
   AddDeadLetterFilter(redrive, &args.request);
-  redrive->add_option("--rate", args.rate, "messages a second (100); 0: as fast as it goes");
-  redrive->add_option("--count", args.count, "stop after so many");
-  redrive->add_flag("--dryRun", dry_run, "only show what would be sent");
-  redrive->add_flag("--list", args.list, "show each message that was sent");
-  redrive->add_option("-c,--clusterName,--cluster", args.cluster,
-                      "all broker groups of this cluster");
-  redrive->add_option("-b,--brokerAddr", args.broker, "the group of the broker at this address");
+  AddRedriveOptions(redrive, &args, &dry_run);
   redrive->callback([line] {
     args.request.set_dry_run(dry_run);
     Redrive(line, args).Run();
@@ -390,6 +415,7 @@ void AddRedrive(CLI::App* app, CommandLine* line) {
 void AddDeadLetterCommands(CLI::App* app, CommandLine* line) {
   AddRedrive(app, line);
   AddExport(app, line);
+  AddResume(app, line);
 }
 
 }  // namespace raftmq::mqadmin

@@ -10,12 +10,16 @@ namespace raftmq::mqadmin {
 namespace pb = ::raftmq::v1;
 
 void AddDeadLetterFilter(CLI::App* command, pb::RedriveDeadLettersRequest* request) {
-  using Text = const std::string&;
   command
       ->add_option_function<std::string>(
-          "-g,--consumerGroup", [request](Text group) { request->set_group(group); },
+          "-g,--consumerGroup", [request](const std::string& group) { request->set_group(group); },
           "the group that failed to consume them")
       ->required();
+  AddLetterFilter(command, request);
+}
+
+void AddLetterFilter(CLI::App* command, pb::RedriveDeadLettersRequest* request) {
+  using Text = const std::string&;
   command->add_option_function<std::string>(
       "-t,--topic", [request](Text topic) { request->set_origin_topic(topic); },
       "only those that came from this topic");

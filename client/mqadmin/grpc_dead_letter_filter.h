@@ -12,6 +12,8 @@ namespace raftmq::mqadmin {
 
 // Adds -g, -t, -k, --tag, --sql, --beginTimestamp and --endTimestamp, which fill in `request`.
 // `request` outlives the command.
+// Without the group.
+void AddLetterFilter(CLI::App* command, raftmq::v1::RedriveDeadLettersRequest* request);
 void AddDeadLetterFilter(CLI::App* command, raftmq::v1::RedriveDeadLettersRequest* request);
 
 // RedriveDeadLetters. A call that got lost is made again for up to 30 s: what it did is not done
