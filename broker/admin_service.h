@@ -17,6 +17,7 @@ using TransferLeadershipCall =
     Unary<adm::TransferLeadershipRequest, adm::TransferLeadershipResponse>;
 using ReadIndexCall = Unary<adm::ReadIndexRequest, adm::ReadIndexResponse>;
 using ReportMemberCall = Unary<adm::ReportMemberRequest, adm::ReportMemberResponse>;
+using ExpireMessagesCall = Unary<adm::ExpireMessagesRequest, adm::ExpireMessagesResponse>;
 using DumpStateCall = ServerStream<adm::DumpStateRequest, adm::DumpStateResponse>;
 using UpdateTopicCall = Unary<adm::UpdateTopicRequest, adm::UpdateTopicResponse>;
 using DeleteTopicCall = Unary<adm::DeleteTopicRequest, adm::DeleteTopicResponse>;
@@ -54,6 +55,7 @@ class AdminService {
   virtual void TransferLeadership(TransferLeadershipCall* call) = 0;
   virtual void ReportMember(ReportMemberCall* call) = 0;
   virtual void ReadIndex(ReadIndexCall* call) = 0;
+  virtual void ExpireMessages(ExpireMessagesCall* call) = 0;
   virtual void DumpState(DumpStateCall* call) = 0;
   virtual void UpdateTopic(UpdateTopicCall* call) = 0;
   virtual void DeleteTopic(DeleteTopicCall* call) = 0;

@@ -61,6 +61,7 @@ class BootstrapService final : public AdminService {
   void MoveOffsets(MoveOffsetsCall* call) override { NotYet(call); }
   void ListOffsetMoves(ListOffsetMovesCall* call) override { NotYet(call); }
   void ListQueueHolds(ListQueueHoldsCall* call) override { NotYet(call); }
+  void ExpireMessages(ExpireMessagesCall* call) override { NotYet(call); }
   void RedriveDeadLetters(RedriveDeadLettersCall* call) override { NotYet(call); }
   void ListClients(ListClientsCall* call) override { NotYet(call); }
   void QueryMessagesByKey(QueryMessagesByKeyCall* call) override { NotYet(call); }

@@ -418,6 +418,8 @@ void Broker::Parts::MakeServices() {
   AdminOptions admin_options;
   admin_options.identity = ToProto(identity, config, client_address);
   admin_options.default_topic_queues = static_cast<int32_t>(config.defaultTopicQueueNums);
+  admin_options.retention = {config.fileReservedTime * 3'600'000, config.commitLogMaxBytes,
+                             /*by_topic=*/true};
   AdminDeps admin_deps;
   admin_deps.store = store.get();
   admin_deps.waiting = &store->waiting();

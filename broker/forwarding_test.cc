@@ -53,6 +53,7 @@ class FakeLocal final : public LocalLeader {
   void Execute(ListTransactionsCall* call) override { Do(call); }
   void Execute(ResolveTransactionCall* call) override { Do(call); }
   void Execute(CheckTransactionCall* call) override { Do(call); }
+  void Execute(ExpireMessagesCall* call) override { Do(call); }
   void Execute(UpdateTopicCall* call) override { Do(call); }
   void Execute(DeleteTopicCall* call) override { Do(call); }
   void Execute(UpdateGroupCall* call) override { Do(call); }
@@ -102,6 +103,7 @@ class FakePeers final : public PeerClient {
   FORWARD(ResolveTransactionCall)
   FORWARD(CheckTransactionCall)
   FORWARD(RecoverTransactionCall)
+  FORWARD(ExpireMessagesCall)
   FORWARD(UpdateTopicCall)
   FORWARD(DeleteTopicCall)
   FORWARD(UpdateGroupCall)

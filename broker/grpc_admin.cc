@@ -17,6 +17,7 @@ class AdminBinding final : public GrpcBinding {
     Unary(&A::RequestBootstrap, &S::Bootstrap);
     Unary(&A::RequestTransferLeadership, &S::TransferLeadership);
     Unary(&A::RequestReadIndex, &S::ReadIndex);
+    Unary(&A::RequestExpireMessages, &S::ExpireMessages);
     Unary(&A::RequestReportMember, &S::ReportMember);
     Unary(&A::RequestUpdateTopic, &S::UpdateTopic);
     Unary(&A::RequestDeleteTopic, &S::DeleteTopic);

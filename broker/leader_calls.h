@@ -38,6 +38,7 @@ class LocalLeader {
   virtual void Execute(RedriveDeadLettersCall* call) = 0;
   virtual void Execute(TransferLeadershipCall* call) = 0;
   virtual void Execute(ReadIndexCall* call) = 0;
+  virtual void Execute(ExpireMessagesCall* call) = 0;
   // Reads, which any member carries out by itself while it knows enough.
   virtual void Execute(QueryRouteCall* call) = 0;
   virtual void Execute(QueryAssignmentCall* call) = 0;
@@ -126,6 +127,8 @@ class PeerClient {
   virtual void Forward(const std::string& address, int64_t deadline_ms,
                        TransferLeadershipCall* call, Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms, ReadIndexCall* call,
+                       Done done) = 0;
+  virtual void Forward(const std::string& address, int64_t deadline_ms, ExpireMessagesCall* call,
                        Done done) = 0;
   virtual void Forward(const std::string& address, int64_t deadline_ms, QueryRouteCall* call,
                        Done done) = 0;

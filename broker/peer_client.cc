@@ -393,6 +393,8 @@ RAFTMQ_FORWARD(RedriveDeadLettersCall, adm::RedriveDeadLettersRequest,
 RAFTMQ_FORWARD(TransferLeadershipCall, adm::TransferLeadershipRequest,
                adm::TransferLeadershipResponse, admin, TransferLeadership)
 RAFTMQ_FORWARD(ReadIndexCall, adm::ReadIndexRequest, adm::ReadIndexResponse, admin, ReadIndex)
+RAFTMQ_FORWARD(ExpireMessagesCall, adm::ExpireMessagesRequest, adm::ExpireMessagesResponse, admin,
+               ExpireMessages)
 RAFTMQ_FORWARD(QueryRouteCall, v2::QueryRouteRequest, v2::QueryRouteResponse, messaging, QueryRoute)
 RAFTMQ_FORWARD(QueryAssignmentCall, v2::QueryAssignmentRequest, v2::QueryAssignmentResponse,
                messaging, QueryAssignment)

@@ -53,6 +53,8 @@ class GrpcPeerClient final : public PeerClient {
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, RecoverTransactionCall* call,
                Done done) override;
+  void Forward(const std::string& address, int64_t deadline_ms, ExpireMessagesCall* call,
+               Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, UpdateTopicCall* call,
                Done done) override;
   void Forward(const std::string& address, int64_t deadline_ms, DeleteTopicCall* call,

@@ -15,6 +15,7 @@ void RetentionScheduler::SetLeading(bool leads) {
   if (leads_ == leads) return;
   leads_ = leads;
   told_ms_ = -1;
+  by_topic_at_ms_ = 0;
   Look();
 }
 
@@ -31,7 +32,10 @@ void RetentionScheduler::Look() {
   if (!leads_ || busy_) return;
   Retention::Limits limits = options_.limits;
   if (limits.reserved_ms > 0 && !IsItsHour()) limits.reserved_ms = 0;
-  if (limits.reserved_ms == 0 && limits.max_bytes == 0) {
+  const int64_t now_ms = clock_->MonotonicMillis();
+  limits.by_topic = now_ms >= by_topic_at_ms_;
+  if (limits.by_topic) by_topic_at_ms_ = now_ms + options_.by_topic_ms;
+  if (limits.reserved_ms == 0 && limits.max_bytes == 0 && !limits.by_topic) {
     return alarm_.RingAfter(options_.check_ms * 1'000'000);
   }
   busy_ = true;

@@ -54,6 +54,7 @@ TEST_F(RetentionSchedulerTest, AsksEveryTenSecondsWhileItLeads) {
   EXPECT_EQ(retention_.asked.size(), 1u);
   RunFor(2'000);
   ASSERT_EQ(retention_.asked.size(), 2u);
+  EXPECT_FALSE(retention_.asked[1].by_topic) << "that is looked at less often";
   EXPECT_EQ(retention_.asked[1].reserved_ms, 1'000);
   EXPECT_EQ(retention_.asked[1].max_bytes, 5);
   retention_.answer = store::Refuse(store::Reason::kNotLeader, "x");
@@ -81,10 +82,14 @@ TEST_F(RetentionSchedulerTest, AgeCountsInItsHoursOnlyAndBytesAlways) {
   EXPECT_EQ(retention_.asked.back().reserved_ms, 1'000);
 }
 
-TEST_F(RetentionSchedulerTest, AsksNothingWithoutABound) {
+TEST_F(RetentionSchedulerTest, WithoutABoundItAsksForTopicsWithTheirOwnOnceAMinute) {
   Make({});
-  RunFor(60'000);
-  EXPECT_TRUE(retention_.asked.empty());
+  RunFor(59'000);
+  ASSERT_EQ(retention_.asked.size(), 1u);
+  EXPECT_TRUE(retention_.asked[0].by_topic);
+  EXPECT_EQ(retention_.asked[0].reserved_ms, 0);
+  RunFor(2'000);
+  EXPECT_EQ(retention_.asked.size(), 2u);
 }
 
 }  // namespace

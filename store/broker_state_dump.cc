@@ -19,6 +19,7 @@ std::string TopicLine(const TopicConfig& c, size_t queues) {
       c.ack_level ? StrCat(" ack=", dledger::AckLevelName(*c.ack_level)) : std::string(),
       c.lite_expiration_minutes < 0 ? std::string()
                                     : StrCat(" lite_expiration=", c.lite_expiration_minutes),
+      c.reserve_hours < 0 ? std::string() : StrCat(" reserve_hours=", c.reserve_hours),
       " queues=", queues, " created_index=", c.created_index, " created_ms=", c.created_ms);
 }
 

@@ -35,6 +35,7 @@ constexpr uint8_t kGroupWithPolicyVersion = 2;
 constexpr uint8_t kGroupWithLiteVersion = 3;
 constexpr uint8_t kPutTopicAckLevelVersion = 2;
 constexpr uint8_t kPutTopicWithLiteVersion = 3;
+constexpr uint8_t kPutTopicWithReserveVersion = 4;
 // Two names and three numbers.
 constexpr size_t kMaxSettlementBytes = 2 * kMaxNameBytes + 80;
 
@@ -108,6 +109,7 @@ E TakeEnum(ByteReader& in, E first, E last) {
 bool HasLite(const TopicConfig& c) {
   return c.lite_expiration_minutes != TopicConfig().lite_expiration_minutes;
 }
+bool HasReserve(const TopicConfig& c) { return c.reserve_hours != TopicConfig().reserve_hours; }
 bool HasLite(const GroupConfig& c) {
   return c.lite_exclusive || c.lite_client_quota != GroupConfig().lite_client_quota;
 }
@@ -118,17 +120,20 @@ void Write(const PutTopic& c, std::string* out) {
   AppendBe(out, c.config.write_queues);
   AppendBe(out, c.config.perm);
   AppendBe(out, static_cast<uint8_t>(c.config.type));
-  const bool lite = HasLite(c.config);
+  const bool reserve = HasReserve(c.config);
+  const bool lite = HasLite(c.config) || reserve;
   if (c.config.ack_level.has_value()) {
     AppendBe(out, static_cast<uint8_t>(*c.config.ack_level));
   } else if (lite) {
     AppendBe(out, uint8_t{0});
   }
   if (lite) AppendBe(out, c.config.lite_expiration_minutes);
+  if (reserve) AppendBe(out, c.config.reserve_hours);
 }
 
 void Read(ByteReader& in, PutTopic* c) {
-  const bool with_lite = HasLite(c->config);
+  const bool with_reserve = HasReserve(c->config);
+  const bool with_lite = HasLite(c->config) || with_reserve;
   c->config.name = TakeName(in);
   c->config.read_queues = TakeQueueCount(in);
   c->config.write_queues = TakeQueueCount(in);
@@ -142,7 +147,9 @@ void Read(ByteReader& in, PutTopic* c) {
   }
   if (!with_lite) return;
   c->config.lite_expiration_minutes = in.Take<int32_t>();
-  if (!HasLite(c->config)) in.Fail();  // its writer leaves that out
+  if (with_reserve) c->config.reserve_hours = in.Take<int32_t>();
+  // Its writer leaves that out.
+  if (with_reserve ? !HasReserve(c->config) : !HasLite(c->config)) in.Fail();
 }
 
 void Write(const DeleteTopic& c, std::string* out) { AppendName(out, c.name); }
@@ -463,6 +470,7 @@ uint8_t VersionOf(const CommandBody& body) {
   if (group != nullptr && HasLite(group->config)) return kGroupWithLiteVersion;
   if (group != nullptr && HasPolicy(*group)) return kGroupWithPolicyVersion;
   const PutTopic* put = std::get_if<PutTopic>(&body);
+  if (put != nullptr && HasReserve(put->config)) return kPutTopicWithReserveVersion;
   if (put != nullptr && HasLite(put->config)) return kPutTopicWithLiteVersion;
   if (put != nullptr && put->config.ack_level.has_value()) return kPutTopicAckLevelVersion;
   return kVersion;
@@ -484,6 +492,7 @@ bool SetVersion(uint8_t version, CommandBody* body) {
   if (put != nullptr && version == kPutTopicWithLiteVersion) {
     put->config.lite_expiration_minutes = 1;
   }
+  if (put != nullptr && version == kPutTopicWithReserveVersion) put->config.reserve_hours = 1;
   if (group != nullptr && version == kGroupWithLiteVersion) group->config.lite_exclusive = true;
   return version == VersionOf(*body);
 }

@@ -289,6 +289,34 @@ TEST(Commands, AGroupWithARetryPolicyOfItsOwnIsVersionTwo) {
   EXPECT_EQ(ParseCommand(bad).status().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST(Commands, ATopicWithAReserveTimeOfItsOwnIsVersionFour) {
+  TopicConfig topic;
+  topic.name = "t";
+  topic.read_queues = topic.write_queues = 1;
+  topic.reserve_hours = 72;
+  const std::string bytes = EncodeCommand(With(PutTopic{topic}));
+  EXPECT_EQ(Hex(bytes),
+            "0104"
+            "0102030405060708"
+            "0000000000001112"
+            "000174"
+            "00000001"
+            "00000001"
+            "06"
+            "01"
+            "00"
+            "ffffffff"
+            "00000048");
+  EXPECT_TRUE(*ParseCommand(bytes) == With(PutTopic{topic}));
+  topic.ack_level = dledger::AckLevel::kAllDisks;
+  topic.lite_expiration_minutes = 5;
+  EXPECT_TRUE(*ParseCommand(EncodeCommand(With(PutTopic{topic}))) == With(PutTopic{topic}));
+  std::string none = bytes;
+  none.replace(none.size() - 4, 4, "\xff\xff\xff\xff");
+  EXPECT_EQ(ParseCommand(none).status().code(), absl::StatusCode::kDataLoss)
+      << "its writer would have left it out";
+}
+
 TEST(Commands, WhatIsSaidOfLiteTopicsIsVersionThree) {
   TopicConfig topic;
   topic.name = "t";

@@ -11,6 +11,7 @@
 
 #include "base/strings.h"
 #include "glog/logging.h"
+#include "store/names.h"
 #include "store/outcome.h"
 #include "store/reason.h"
 
@@ -48,7 +49,7 @@ class LogRetention::Run : public std::enable_shared_from_this<Run> {
     context_->read->Post([self = shared_from_this()] {
       const absl::Status planned = self->Plan();
       if (!planned.ok()) return self->End(planned);
-      if (self->target_ <= self->outcome_.min_position) return self->End(self->outcome_);
+      if (!self->log_expires() && self->queues_.empty()) return self->End(self->outcome_);
       self->Propose();
     });
   }
@@ -62,13 +63,19 @@ class LogRetention::Run : public std::enable_shared_from_this<Run> {
     LogIndex created_index;
     QueueId queue;
     QueueOffset min;
+    int64_t oldest_ms = 0;  // by its topic's reserve time; 0: as old as the log
   };
+
+  bool log_expires() const { return target_ > outcome_.previous; }
 
   // Read runner.
   absl::Status Plan();
   absl::StatusOr<LogPosition> PickTarget(const dledger::LedgerStatus& status);
   absl::StatusOr<int64_t> NewestBefore(LogPosition boundary);
   absl::Status FindQueues();
+  int64_t OldestOf(const BrokerState& state, const TopicConfig& topic) const;
+  absl::StatusOr<QueueOffset> NewMinOf(const Queue& queue, ConsumeQueue* consume_queue);
+  absl::StatusOr<QueueOffset> FirstNotOlder(const Queue& queue, ConsumeQueue* consume_queue);
   absl::Status FindPending();
   absl::Status LookUp(const Place& place);
   void LookUpMissing();
@@ -122,10 +129,10 @@ absl::Status LogRetention::Run::Plan() {
     return Refuse(Reason::kNotLeader, "retention is decided by the leader");
   }
   max_command_bytes_ = std::min(kMaxCommandBytes, status->segment_size / 16);
-  outcome_.min_position =
+  outcome_.previous = outcome_.min_position =
       context_->applied.Read([](const BrokerState& state) { return state.min_position(); });
   RAFTMQ_ASSIGN_OR_RETURN(target_, PickTarget(*status));
-  if (target_ <= outcome_.min_position) return absl::OkStatus();
+  if (!log_expires() && !limits_.by_topic) return absl::OkStatus();
   RAFTMQ_RETURN_IF_ERROR(FindQueues());
   return FindPending();
 }
@@ -185,13 +192,52 @@ absl::StatusOr<int64_t> LogRetention::Run::NewestBefore(LogPosition boundary) {
   return age.newest_ms;
 }
 
+// Lite topics go by what their parent says.
+int64_t LogRetention::Run::OldestOf(const BrokerState& state, const TopicConfig& topic) const {
+  if (!limits_.by_topic) return 0;
+  const TopicConfig* config =
+      IsLiteTopic(topic.name) ? state.FindTopic(ParentOfLite(topic.name)) : &topic;
+  if (config == nullptr || config->reserve_hours < 0) return 0;
+  return context_->clock->WallMillis() - int64_t{config->reserve_hours} * 3'600'000;
+}
+
+absl::StatusOr<QueueOffset> LogRetention::Run::FirstNotOlder(const Queue& queue,
+                                                             ConsumeQueue* consume_queue) {
+  const ConsumeQueue::StoreTimeOf store_time_of = [this](const ConsumeQueueEntry& entry) {
+    return context_->records.StoreTime(entry);
+  };
+  // Mostly there is nothing to do, which the first message tells.
+  RAFTMQ_ASSIGN_OR_RETURN(const ConsumeQueueEntry first, consume_queue->Get(queue.min));
+  RAFTMQ_ASSIGN_OR_RETURN(const int64_t first_ms, store_time_of(first));
+  if (first_ms >= queue.oldest_ms) return queue.min;
+  return consume_queue->OffsetByTime(queue.oldest_ms, TimeBoundary::kLower, store_time_of);
+}
+
+absl::StatusOr<QueueOffset> LogRetention::Run::NewMinOf(const Queue& queue,
+                                                        ConsumeQueue* consume_queue) {
+  QueueOffset min = queue.min;
+  if (log_expires()) {
+    RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset first, consume_queue->FirstFrom(target_));
+    min = std::max(min, first);
+  }
+  if (queue.oldest_ms <= 0) return min;
+  const absl::StatusOr<QueueOffset> young = FirstNotOlder(queue, consume_queue);
+  if (young.ok()) return std::max(min, *young);
+  // One record that cannot be read here does not hold up the log.
+  LOG(ERROR) << "retention of topic " << queue.topic << " queue " << queue.queue
+             << " by its reserve.time: " << young.status();
+  return min;
+}
+
 absl::Status LogRetention::Run::FindQueues() {
   context_->applied.Read([&](const BrokerState& state) {
     for (const TopicConfig& topic : state.Topics()) {
+      const int64_t oldest_ms = OldestOf(state, topic);
+      if (!log_expires() && oldest_ms <= 0) continue;
       for (int32_t q = 0; q < state.QueueCount(topic.name); ++q) {
         const QueueEnds ends = *state.FindQueue(topic.name, QueueId(q));
         if (ends.min == ends.max) continue;
-        queues_.push_back({topic.name, topic.created_index, QueueId(q), ends.min});
+        queues_.push_back({topic.name, topic.created_index, QueueId(q), ends.min, oldest_ms});
       }
     }
   });
@@ -199,7 +245,7 @@ absl::Status LogRetention::Run::FindQueues() {
   for (Queue& queue : queues_) {
     const auto consume_queue = context_->queues->Find(queue.topic, queue.queue);
     if (consume_queue == nullptr) continue;  // deleted since
-    RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset first, consume_queue->FirstFrom(target_));
+    RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset first, NewMinOf(queue, consume_queue.get()));
     if (first <= queue.min) continue;
     queue.min = first;
     moved.push_back(std::move(queue));
@@ -217,9 +263,12 @@ absl::Status LogRetention::Run::FindPending() {
         pending_.push_back({position, size});
       }
     };
-    state.timers().ForEach([&](const Timer& timer) { add(timer.ref.position, timer.record_size); });
-    state.transactions().ForEach(
-        [&](LogPosition position, const HalfMessage& half) { add(position, half.record_size); });
+    if (log_expires()) {
+      state.timers().ForEach(
+          [&](const Timer& timer) { add(timer.ref.position, timer.record_size); });
+      state.transactions().ForEach(
+          [&](LogPosition position, const HalfMessage& half) { add(position, half.record_size); });
+    }
     for (const Queue& queue : queues_) {
       const QueueOffset kept_below = state.FindQueue(queue.topic, queue.queue)->min;
       for (const QueueOffset offset :
@@ -338,8 +387,9 @@ void LogRetention::Run::OnDecided(const ProposalOutcome& outcome) {
   next_pending_ += taken_pending_;
   next_queue_ += taken_queues_;
   if (!last_) return Propose();
-  outcome_.min_position = target_;
-  outcome_.moved = true;
+  outcome_.queues_moved = static_cast<int64_t>(queues_.size());
+  outcome_.moved = log_expires();
+  if (outcome_.moved) outcome_.min_position = target_;
   // The next call looks at what this one has changed.
   context_->applied.WhenApplied(outcome.index, [self = shared_from_this()](absl::Status applied) {
     if (!applied.ok()) return self->End(Refuse(Reason::kStopped, Message(applied)));
@@ -351,7 +401,7 @@ void LogRetention::Run::OnDecided(const ProposalOutcome& outcome) {
 
 void LogRetention::Expire(Limits limits, ExpireCallback done) {
   if (running_.exchange(true)) {
-    return done(Refuse(Reason::kBusy, "retention is under way already"));
+    return done(Refuse(Reason::kBusy, "retention is under way already: try again in a moment"));
   }
   std::make_shared<Run>(this, limits, std::move(done))->Start();
 }

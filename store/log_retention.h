@@ -3,7 +3,8 @@
 // One Expire: the read runner finds the new minimum, the first offset of each queue from there on,
 // and what is pending below it; then Retain commands are proposed one after the other: those that
 // keep records (so many bytes each that applying one never takes long), those that move queues, the
-// last of which moves the position. Each queue's leases are looked at again in Decide.
+// last of which moves the position. Each queue's leases are looked at again in Decide. Where topics
+// have a reserve time of their own the position stays, and only queues move.
 #pragma once
 
 #include <atomic>

@@ -31,6 +31,8 @@ enum class TopicType : uint8_t {
 inline constexpr uint8_t kPermRead = 4;
 inline constexpr uint8_t kPermWrite = 2;
 
+inline constexpr int32_t kMaxReserveHours = 24 * 36'500;  // a hundred years
+
 struct TopicConfig {
   std::string name;
   int32_t read_queues = 8;
@@ -42,6 +44,9 @@ struct TopicConfig {
   // Of type LITE: its lite topics go when nothing was sent to them for so many minutes
   // (lite.topic.expiration); -1: never.
   int32_t lite_expiration_minutes = -1;
+  // Nobody is given a message of it that is older than so many hours (reserve.time); -1: as long as
+  // the log keeps it.
+  int32_t reserve_hours = -1;
   // Index of the entry that created it; records of this name with a lower index belong to a deleted
   // topic and are skipped.
   LogIndex created_index;

@@ -25,10 +25,14 @@ class Retention {
   struct Limits {
     int64_t reserved_ms = 0;  // messages that are older, by log time; 0: no bound
     int64_t max_bytes = 0;    // of log; 0: no bound
+    // Also what is older than its topic's reserve.time: queues begin later, the log stays.
+    bool by_topic = false;
   };
   struct Outcome {
     LogPosition min_position;  // messages are kept from here on
-    bool moved = false;        // by this call
+    LogPosition previous;      // before this call
+    bool moved = false;        // min_position, by this call
+    int64_t queues_moved = 0;  // whose first offset moved
     bool more = false;         // one call does only so much: there is more to expire
     // More should go, but this voter's disk may lack it: it would need a snapshot. kNoMember:
     // nobody holds it up.

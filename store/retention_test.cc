@@ -12,6 +12,7 @@
 #include "store/consume_queue_set.h"
 #include "store/message_index.h"
 #include "store/message_record.h"
+#include "store/names.h"
 #include "store/reason.h"
 #include "store/testing/store_harness.h"
 
@@ -46,6 +47,12 @@ class RetentionTest : public testing::Test {
       message.keys = {StrCat("k", sent_)};
       CHECK(member_.Send({message}).ok());
     }
+  }
+
+  void ReserveHours(const std::string& name, int32_t hours) {
+    TopicConfig topic = *member_.store().FindTopic(name);
+    topic.reserve_hours = hours;
+    ASSERT_TRUE(member_.UpdateTopic(topic).ok());
   }
 
   // Everything but the last `bytes`.
@@ -143,6 +150,79 @@ TEST_F(RetentionTest, OldMessagesExpireByTheirAge) {
   // All of the old ones that share no segment with younger ones.
   EXPECT_GT(MinOf(member_, "T"), QueueOffset(38));
   EXPECT_LE(MinOf(member_, "T"), QueueOffset(50));
+}
+
+TEST_F(RetentionTest, WhatIsOlderThanItsTopicsReserveTimeIsGoneForConsumersAndTheLogStays) {
+  ReserveHours("T", 1);
+  member_.MakeTopic("U", 1);
+  member_.SendOne("U", "u0");
+  Fill(10);
+  ASSERT_THAT(Receive("slow", "T", 2), ElementsAre("m0", "m1"));
+  Retention::Limits limits;
+  limits.by_topic = true;
+  EXPECT_EQ(member_.Expire(limits)->queues_moved, 0) << "nothing is old yet";
+  member_.clock().Advance(7'200'000'000'000);
+  const int64_t young_ms = member_.clock().WallMillis();
+  Fill(5);
+  EXPECT_EQ(member_.Expire({.reserved_ms = 0})->queues_moved, 0) << "not asked for";
+  const auto outcome = member_.Expire(limits);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->queues_moved, 1);
+  EXPECT_FALSE(outcome->moved);
+  EXPECT_EQ(outcome->min_position, LogPosition(0));
+
+  EXPECT_EQ(MinOf(member_, "T"), QueueOffset(10));
+  EXPECT_EQ(MinOf(member_, "U"), QueueOffset(0));
+  EXPECT_THAT(Receive("late", "T", 2), ElementsAre("m10", "m11"));
+  EXPECT_EQ(ReasonOf(member_.store().Pull("T", QueueId(0), QueueOffset(9), 1, 1'000).status()),
+            Reason::kOffsetNotFound);
+  EXPECT_EQ(*member_.store().OffsetByTime("T", QueueId(0), 0), QueueOffset(10));
+  EXPECT_EQ(*member_.store().OffsetByTime("T", QueueId(0), young_ms), QueueOffset(10));
+  EXPECT_EQ(member_.store().retention().counters().missed_messages, 8);
+  ASSERT_TRUE(member_.store().Flush().ok());
+  EXPECT_EQ(member_.log_begin(), LogPosition(0));
+  EXPECT_EQ(member_.Expire(limits)->queues_moved, 0) << "there is nothing more to do";
+
+  // Also when their log goes later, what is in flight comes again.
+  Fill(90);
+  ExpireAllBut(3 * kSegment);
+  EXPECT_THAT(Receive("slow", "T", 2), ElementsAre("m0", "m1"));
+
+  StoreHarness other(&log_, "retention_test_other", Options());
+  other.Start(/*lead=*/false);
+  EXPECT_EQ(other.Dump(), member_.Dump());
+}
+
+TEST_F(RetentionTest, ATopicsReserveTimeIsForgottenWhenItIsTakenBack) {
+  ReserveHours("T", 1);
+  Fill(1);
+  ReserveHours("T", -1);
+  member_.clock().Advance(7'200'000'000'000);
+  Retention::Limits limits;
+  limits.by_topic = true;
+  EXPECT_EQ(member_.Expire(limits)->queues_moved, 0);
+  TopicConfig topic;
+  topic.name = "T";
+  topic.reserve_hours = 0;
+  EXPECT_EQ(ReasonOf(member_.UpdateTopic(topic)), Reason::kIllegalTopic);
+}
+
+TEST_F(RetentionTest, LiteTopicsGoByTheReserveTimeOfTheirParent) {
+  member_.MakeTopic("P", 1, TopicType::kLite);
+  ReserveHours("P", 1);
+  const std::string lite = LiteTopicName("P", "a");
+  const auto send = [&](const std::string& body) {
+    NewMessage message = MessageOf(lite, body);
+    message.type = TopicType::kLite;
+    ASSERT_TRUE(member_.Send({message}).ok());
+  };
+  send("old");
+  member_.clock().Advance(7'200'000'000'000);
+  send("young");
+  Retention::Limits limits;
+  limits.by_topic = true;
+  EXPECT_EQ(member_.Expire(limits)->queues_moved, 1);
+  EXPECT_EQ(MinOf(member_, lite), QueueOffset(1));
 }
 
 TEST_F(RetentionTest, NothingExpiresThatAVoterMayLack) {

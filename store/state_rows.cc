@@ -16,6 +16,7 @@ constexpr uint8_t kGroupWithLiteVersion = 3;
 constexpr uint8_t kTopicAckLevelVersion = 2;
 constexpr uint8_t kTopicWithLiteVersion = 3;
 constexpr uint8_t kQueueWithForOneVersion = 2;
+constexpr uint8_t kTopicWithReserveVersion = 4;
 constexpr uint8_t kMetaWithPositionVersion = 2;
 constexpr uint8_t kRevokedLockVersion = 2;
 
@@ -103,8 +104,11 @@ absl::StatusOr<MetaRow> ParseMetaValue(std::string_view value) {
 
 std::string TopicValue(const TopicRow& row) {
   const auto& ack_level = row.config.ack_level;
-  const bool lite = row.config.lite_expiration_minutes != TopicConfig().lite_expiration_minutes;
-  std::string out(1, static_cast<char>(lite        ? kTopicWithLiteVersion
+  const bool reserve = row.config.reserve_hours != TopicConfig().reserve_hours;
+  const bool lite =
+      reserve || row.config.lite_expiration_minutes != TopicConfig().lite_expiration_minutes;
+  std::string out(1, static_cast<char>(reserve     ? kTopicWithReserveVersion
+                                       : lite      ? kTopicWithLiteVersion
                                        : ack_level ? kTopicAckLevelVersion
                                                    : kVersion));
   AppendBe(&out, row.config.read_queues);
@@ -116,13 +120,14 @@ std::string TopicValue(const TopicRow& row) {
   AppendBe(&out, row.queue_count);
   if (ack_level || lite) AppendBe(&out, ack_level ? static_cast<uint8_t>(*ack_level) : uint8_t{0});
   if (lite) AppendBe(&out, row.config.lite_expiration_minutes);
+  if (reserve) AppendBe(&out, row.config.reserve_hours);
   return out;
 }
 
 absl::StatusOr<TopicRow> ParseTopicValue(std::string_view value) {
   ByteReader in(value);
   RAFTMQ_ASSIGN_OR_RETURN(const uint8_t version,
-                          TakeVersion(in, "topic", value, kTopicWithLiteVersion));
+                          TakeVersion(in, "topic", value, kTopicWithReserveVersion));
   TopicRow row;
   row.config.read_queues = in.Take<int32_t>();
   row.config.write_queues = in.Take<int32_t>();
@@ -137,7 +142,8 @@ absl::StatusOr<TopicRow> ParseTopicValue(std::string_view value) {
     in.Fail();
   }
   if (ack_level != 0) row.config.ack_level = static_cast<dledger::AckLevel>(ack_level);
-  if (version == kTopicWithLiteVersion) row.config.lite_expiration_minutes = in.Take<int32_t>();
+  if (version >= kTopicWithLiteVersion) row.config.lite_expiration_minutes = in.Take<int32_t>();
+  if (version == kTopicWithReserveVersion) row.config.reserve_hours = in.Take<int32_t>();
   bool good = in.Finished() && row.config.read_queues >= 0 && row.config.write_queues >= 0 &&
               row.queue_count >= 0 && row.queue_count <= kMaxQueues &&
               row.config.type >= TopicType::kNormal && row.config.type <= TopicType::kPriority;

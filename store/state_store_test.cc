@@ -220,6 +220,14 @@ TEST(StateRows, ATopicsAckLevelIsInItsRowWhichIsVersionTwoThen) {
   BrokerState loaded;
   ASSERT_TRUE(loaded.LoadRow(StateColumn::kTopics, "t", with).ok());
   EXPECT_EQ(loaded.FindTopic("t")->ack_level, topic.ack_level);
+  topic.reserve_hours = 72;
+  ASSERT_TRUE(state.Apply({1, 1, PutTopic{topic}}, LogIndex(3)).ok());
+  state.FinishBatch(LogIndex(3));
+  EXPECT_EQ(rows.value[0], 4);
+  BrokerState reserved;
+  ASSERT_TRUE(reserved.LoadRow(StateColumn::kTopics, "t", rows.value).ok());
+  EXPECT_EQ(reserved.FindTopic("t")->reserve_hours, 72);
+  EXPECT_EQ(reserved.FindTopic("t")->ack_level, topic.ack_level);
   with.back() = 5;
   EXPECT_EQ(BrokerState().LoadRow(StateColumn::kTopics, "u", with).code(),
             absl::StatusCode::kDataLoss);

@@ -53,6 +53,7 @@ struct AdminDeps {
 struct AdminOptions {
   adm::MemberIdentity identity;
   int32_t default_topic_queues = 8;
+  store::Retention::Limits retention;  // of ExpireMessages
 };
 
 class AdminHandlers final : public AdminService {
@@ -64,6 +65,7 @@ class AdminHandlers final : public AdminService {
   void TransferLeadership(TransferLeadershipCall* call) override;
   void ReadIndex(ReadIndexCall* call) override;
   void ReportMember(ReportMemberCall* call) override;
+  void ExpireMessages(ExpireMessagesCall* call) override;
   void DumpState(DumpStateCall* call) override;
   void UpdateTopic(UpdateTopicCall* call) override;
   void DeleteTopic(DeleteTopicCall* call) override;
@@ -102,6 +104,7 @@ class AdminHandlers final : public AdminService {
   void Execute(RedriveDeadLettersCall* call);
   void Execute(TransferLeadershipCall* call);
   void Execute(ReadIndexCall* call);
+  void Execute(ExpireMessagesCall* call);
 
  private:
   void AddLiteTopics(TopicStatusCall* call) const;

@@ -64,6 +64,24 @@ void AdminHandlers::Execute(ReadIndexCall* call) {
   });
 }
 
+void AdminHandlers::ExpireMessages(ExpireMessagesCall* call) { deps_.router->Route(call); }
+
+void AdminHandlers::Execute(ExpireMessagesCall* call) {
+  using Outcome = store::Retention::Outcome;
+  deps_.retention->Expire(options_.retention, [this, call](const absl::StatusOr<Outcome>& outcome) {
+    if (!outcome.ok()) return EndOrReroute(call, outcome.status());
+    adm::ExpireMessagesResponse* response = call->response();
+    response->set_min_position(outcome->min_position.value());
+    response->set_previous_min_position(outcome->previous.value());
+    response->set_queues_moved(outcome->queues_moved);
+    response->set_more(outcome->more);
+    response->set_held_up_by(outcome->held_up_by.value());
+    response->set_reserved_ms(options_.retention.reserved_ms);
+    response->set_max_bytes(options_.retention.max_bytes);
+    call->Finish();
+  });
+}
+
 void AdminHandlers::DumpState(DumpStateCall* call) {
   deps_.reads->Post([this, call] {
     const absl::StatusOr<std::string> dump = deps_.store->DumpState();

@@ -18,6 +18,7 @@ void FillTopic(const store::TopicConfig& config, adm::Topic* topic) {
     topic->set_ack_level(std::string(dledger::AckLevelName(*config.ack_level)));
   }
   topic->set_lite_expiration_minutes(config.lite_expiration_minutes);
+  topic->set_reserve_hours(config.reserve_hours);
   topic->set_created_ms(config.created_ms);
   topic->set_created_index(config.created_index.value());
 }
@@ -56,6 +57,7 @@ absl::Status ApplyRequest(const adm::UpdateTopicRequest& request, store::TopicCo
     }
     config->lite_expiration_minutes = request.lite_expiration_minutes();
   }
+  if (request.has_reserve_hours()) config->reserve_hours = request.reserve_hours();
   return absl::OkStatus();
 }
 

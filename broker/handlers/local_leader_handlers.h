@@ -36,6 +36,7 @@ class LocalLeaderHandlers final : public LocalLeader {
   void Execute(RedriveDeadLettersCall* call) override { admin_->Execute(call); }
   void Execute(TransferLeadershipCall* call) override { admin_->Execute(call); }
   void Execute(ReadIndexCall* call) override { admin_->Execute(call); }
+  void Execute(ExpireMessagesCall* call) override { admin_->Execute(call); }
   void Execute(QueryRouteCall* call) override { messaging_->Execute(call); }
   void Execute(QueryAssignmentCall* call) override { messaging_->Execute(call); }
   void Execute(GetGroupCall* call) override { admin_->Execute(call); }

@@ -167,6 +167,52 @@ void StepDown(CommandLine* line, const std::string& broker) {
   line->Print(report);
 }
 
+// All that has expired, part by part.
+absl::Status ExpireAll(Session* session, const GroupPlace& group, pb::ExpireMessagesResponse* all) {
+  for (bool first = true; first || all->more(); first = false) {
+    pb::ExpireMessagesResponse part;
+    const absl::Status done = session->Call(group, &Session::Admin::Stub::ExpireMessages,
+                                            pb::ExpireMessagesRequest(), &part);
+    if (!done.ok()) return done;
+    if (!first) {
+      part.set_previous_min_position(all->previous_min_position());
+      part.set_queues_moved(part.queues_moved() + all->queues_moved());
+    }
+    *all = part;
+  }
+  return absl::OkStatus();
+}
+
+std::string NameOf(const GroupPlace& group, int32_t id) {
+  for (const MemberPlace& member : group.members) {
+    if (member.id == id) return member.name;
+  }
+  return id == 0 ? "" : StrCat("member ", id);
+}
+
+void DeleteExpired(CommandLine* line, const std::string& cluster, const std::string& broker) {
+  Session session(line->namesrv_addr, line->timeout_ms, line->tls());
+  auto groups = session.Groups(cluster, broker);
+  if (!groups.ok()) return line->Fail(groups.status());
+  Report report({"Broker", "Min Position", "Before", "Queue Moves", "Held Up By", "Reserved Hours",
+                 "Max Bytes"});
+  for (const GroupPlace& group : *groups) {
+    pb::ExpireMessagesResponse done;
+    const absl::Status status = ExpireAll(&session, group, &done);
+    if (!status.ok()) {
+      line->Fail(Annotate(status, group.broker_name),
+                 report.rows() > 0 ? kExitPartial : kExitFailed);
+      continue;
+    }
+    report.AddRow({group.broker_name, done.min_position(), done.previous_min_position(),
+                   done.queues_moved(), NameOf(group, done.held_up_by()),
+                   done.reserved_ms() / 3'600'000, done.max_bytes()});
+  }
+  if (report.rows() == 0) return;
+  line->Print(report);
+  if (line->exit_code == kExitFailed) line->exit_code = kExitPartial;
+}
+
 void DumpState(CommandLine* line, const std::string& broker) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto addresses = client::ParseAddresses(broker, 8081);
@@ -214,6 +260,15 @@ void AddClusterCommands(CLI::App* app, CommandLine* line) {
       "stepDown -b host:8081");
   step_down->add_option("-b,--brokerAddr", broker, "a member of the group")->required();
   step_down->callback([line] { StepDown(line, broker); });
+
+  static std::string cluster;
+  CLI::App* expire = line->AddCommand(
+      app, "deleteExpiredCommitLog",
+      "Lets expire now, at any hour, what is older than fileReservedTime or beyond commitLogMaxBytes",
+      "deleteExpiredCommitLog -c DefaultCluster");
+  expire->add_option("-c,--cluster,--clusterName", cluster, "all broker groups of this cluster");
+  expire->add_option("-b,--brokerAddr", broker, "the group of the broker at this address");
+  expire->callback([line] { DeleteExpired(line, cluster, broker); });
 
   CLI::App* dump = line->AddCommand(
       app, "dumpState", "A member's replicated state as text, equal on members at the same index",

@@ -116,6 +116,7 @@ OrderedJson ToJson(const pb::Topic& topic) {
   OrderedJson attributes;
   attributes["+message.type"] = pb::TopicType_Name(topic.type());
   if (!topic.ack_level().empty()) attributes["+ack.level"] = topic.ack_level();
+  if (topic.reserve_hours() > 0) attributes["+reserve.time"] = StrCat(topic.reserve_hours());
   if (topic.type() == pb::LITE && topic.lite_expiration_minutes() > 0) {
     attributes["+lite.topic.expiration"] = StrCat(topic.lite_expiration_minutes());
   }
@@ -172,6 +173,7 @@ absl::Status ApplyTopicAttribute(const std::string& text, pb::UpdateTopicRequest
   constexpr std::string_view kType = "+message.type=";
   constexpr std::string_view kAckLevel = "+ack.level=";
   constexpr std::string_view kLiteExpiration = "+lite.topic.expiration=";
+  constexpr std::string_view kReserve = "+reserve.time=";
   if (text.starts_with(kType)) {
     pb::TopicType type = pb::TOPIC_TYPE_UNSPECIFIED;
     if (!pb::TopicType_Parse(text.substr(kType.size()), &type) ||
@@ -196,6 +198,15 @@ absl::Status ApplyTopicAttribute(const std::string& text, pb::UpdateTopicRequest
     request->set_lite_expiration_minutes(-1);
     return absl::OkStatus();
   }
+  if (text == "-reserve.time") {
+    request->set_reserve_hours(-1);
+    return absl::OkStatus();
+  }
+  int32_t hours = 0;
+  if (text.starts_with(kReserve) && absl::SimpleAtoi(text.substr(kReserve.size()), &hours)) {
+    request->set_reserve_hours(hours);  // the broker knows which may be
+    return absl::OkStatus();
+  }
   int32_t minutes = 0;
   if (text.starts_with(kLiteExpiration) &&
       absl::SimpleAtoi(text.substr(kLiteExpiration.size()), &minutes)) {
@@ -205,7 +216,8 @@ absl::Status ApplyTopicAttribute(const std::string& text, pb::UpdateTopicRequest
   return absl::InvalidArgumentError(
       StrCat("attribute '", text,
              "': expected +message.type=TYPE, +ack.level=leader|quorum|quorum_fsync|all, "
-             "-ack.level, +lite.topic.expiration=MINUTES or -lite.topic.expiration"));
+             "-ack.level, +reserve.time=HOURS, -reserve.time, +lite.topic.expiration=MINUTES or "
+             "-lite.topic.expiration"));
 }
 
 absl::Status ApplyGroupAttribute(const std::string& text, pb::UpdateGroupRequest* request) {

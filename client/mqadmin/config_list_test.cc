@@ -14,7 +14,8 @@ using testing::SizeIs;
 TEST(ConfigList, TopicsAsRocketMqWritesThem) {
   const auto topics = ParseTopicList(R"([
       {"topicName":"orders","readQueueNums":4,"writeQueueNums":2,"perm":6,"order":false,
-       "topicFilterType":"SINGLE_TAG","attributes":{"+message.type":"FIFO","+ack.level":"all"}},
+       "topicFilterType":"SINGLE_TAG","attributes":{"+message.type":"FIFO","+ack.level":"all",
+       "+reserve.time":"72"}},
       {"topicName":"bills"}])");
   ASSERT_TRUE(topics.ok()) << topics.status();
   ASSERT_THAT(*topics, SizeIs(2));
@@ -25,6 +26,7 @@ TEST(ConfigList, TopicsAsRocketMqWritesThem) {
   EXPECT_EQ(orders.perm(), 6);
   EXPECT_EQ(orders.type(), pb::FIFO);
   EXPECT_EQ(orders.ack_level(), "all");
+  EXPECT_EQ(orders.reserve_hours(), 72);
   EXPECT_FALSE((*topics)[1].has_read_queues()) << "what is left out stays as it is";
 }
 

@@ -447,7 +447,8 @@ void AddTopicCommands(CLI::App* app, CommandLine* line) {
       ->add_option("-a,--attributes", args.attributes,
                    "+message.type=NORMAL|FIFO|DELAY|…, +ack.level=leader|quorum|quorum_fsync|all: "
                    "when senders are answered; -ack.level: by the broker's flushDiskType; "
-                   "+lite.topic.expiration=MINUTES: when idle lite topics go")
+                   "+reserve.time=HOURS: nobody is given older messages, -reserve.time: as long as "
+                   "the log keeps them; +lite.topic.expiration=MINUTES: when idle lite topics go")
       ->delimiter(',');
   AddOnlyBool(update, "-o,--order", false,
               "a topic of which all queues are always routed does not exist; messages of one group "
