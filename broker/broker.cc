@@ -509,6 +509,8 @@ absl::Status Broker::Parts::ServeMetrics() {
   metrics_deps.retention = &store->retention();
   metrics_deps.ledger = replica;
   metrics_deps.clock = deps.clock;
+  metrics_deps.count_clients = [this] { return clients->Count(); };
+  metrics_deps.connections = [this] { return server->connections(); };
   metrics = std::make_unique<Metrics>(std::move(options), std::move(metrics_deps));
   RAFTMQ_ASSIGN_OR_RETURN(
       metrics_server,

@@ -154,6 +154,15 @@ std::vector<ClientRecord> ClientRegistry::List(const std::string& group) const {
   return result;
 }
 
+std::map<ClientRegistry::Kind, int64_t> ClientRegistry::Count() const {
+  std::map<Kind, int64_t> count;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, client] : clients_) {
+    if (!Silent(client)) ++count[{client.group, client.language}];
+  }
+  return count;
+}
+
 std::vector<SubscriptionMismatch> ClientRegistry::Mismatches() const {
   std::map<std::string, std::map<std::string, std::string>> groups;  // client, subscription
   {

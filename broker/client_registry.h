@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,6 +87,14 @@ class ClientRegistry {
   bool IsAlive(const std::string& client_id) const { return HeardAgoMillis(client_id).has_value(); }
   // By id; all, or those of a consumer group.
   std::vector<ClientRecord> List(const std::string& group) const;
+
+  // How many clients there are of each kind.
+  struct Kind {
+    std::string group;  // of consumers; "": producers, and who has not said what it is
+    ClientLanguage language = ClientLanguage::kUnknown;
+    auto operator<=>(const Kind&) const = default;
+  };
+  std::map<Kind, int64_t> Count() const;
 
   // Of each group whose consumers, as far as they are known here, subscribe differently, the first
   // two by id; by group. Lite consumers each have their own.

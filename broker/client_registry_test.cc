@@ -57,6 +57,24 @@ TEST_F(ClientRegistryTest, WhatWasHeardIsReportedOnce) {
   EXPECT_THAT(registry_.TakeHeard(), IsEmpty());
 }
 
+TEST_F(ClientRegistryTest, ClientsAreCountedByGroupAndLanguageWhileTheyAreHeard) {
+  Heartbeat("old");
+  clock_.AdvanceMillis(100'000);
+  Heartbeat("c");
+  CallContext producer;
+  producer.client_id = "p";
+  producer.language = ClientLanguage::kJava;
+  ASSERT_TRUE(registry_.Heard(producer, v2::PRODUCER, ""));
+  using Kind = ClientRegistry::Kind;
+  EXPECT_THAT(registry_.Count(),
+              ElementsAre(testing::Pair(Kind{"", ClientLanguage::kJava}, 1),
+                          testing::Pair(Kind{"g", ClientLanguage::kUnknown}, 2)));
+  clock_.AdvanceMillis(50'000);
+  EXPECT_THAT(registry_.Count(),
+              ElementsAre(testing::Pair(Kind{"", ClientLanguage::kJava}, 1),
+                          testing::Pair(Kind{"g", ClientLanguage::kUnknown}, 1)));
+}
+
 TEST_F(ClientRegistryTest, AGoodbyeIsBelieved) {
   Heartbeat("c");
   registry_.HeardElsewhere("c", 0);

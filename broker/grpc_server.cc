@@ -201,6 +201,8 @@ absl::Status GrpcServer::Start(EventLoop* accept_loop) {
 
 int GrpcServer::port() const { return impl_->listener->port(); }
 
+size_t GrpcServer::connections() const { return impl_->listener->connections(); }
+
 void GrpcServer::SetRefusing(bool refusing) {
   impl_->state.refusing.store(refusing);
   impl_->listener->SetRefusing(refusing);

@@ -71,6 +71,9 @@ class GrpcServer {
 
   int port() const;
 
+  // Of the client port that are open now.
+  size_t connections() const;
+
   // While true, clients are sent away: their connections are closed and new ones refused. The
   // administration service goes on, on connections that used it before and on new ones from this
   // machine.

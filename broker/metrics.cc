@@ -44,6 +44,13 @@ class Families {
     Begin(std::move(name), MetricType::Counter, std::move(help));
     Row(static_cast<double>(value.load(std::memory_order_relaxed)));
   }
+  // By topic.
+  void Counts(std::string name, const store::NamedCounts& counts, std::string help) {
+    Begin(std::move(name), MetricType::Counter, std::move(help));
+    for (const auto& [of, count] : counts.Take()) {
+      Row(static_cast<double>(count), {{"topic", of.first}});
+    }
+  }
   void Gauge(std::string name, int64_t value, std::string help) {
     Begin(std::move(name), MetricType::Gauge, std::move(help));
     Row(static_cast<double>(value));
@@ -102,9 +109,9 @@ void AddTopicsAndGroups(const store::StoreGauges& gauges, Families* out) {
 }
 
 void AddTransactions(const store::StoreCounters& counters, Families* out) {
-  out->Counter("rocketmq_commit_messages_total", counters.committed, "transactions committed");
-  out->Counter("rocketmq_rollback_messages_total", counters.rolled_back,
-               "transactions rolled back");
+  out->Counts("rocketmq_commit_messages_total", counters.committed_of, "transactions committed");
+  out->Counts("rocketmq_rollback_messages_total", counters.rolled_back_of,
+              "transactions rolled back; topic \"\": they began before the process did");
   out->Counter("raftmq_transaction_checks_total", counters.checks,
                "times that producers were to be asked about a transaction");
   out->Counter("raftmq_transactions_given_up_total", counters.given_up,
@@ -121,9 +128,9 @@ void AddDelayed(const store::StoreCounters& counters, const store::StoreGauges& 
                  ? std::max<int64_t>(0, now_ms - *gauges.earliest_timer_ms)
                  : 0,
              "ms that the earliest delayed message is overdue");
-  out->Counter("rocketmq_timer_enqueue_total", counters.timers_added, "delayed messages stored");
-  out->Counter("rocketmq_timer_dequeue_total", counters.timers_delivered,
-               "delayed messages delivered to their topics");
+  out->Counts("rocketmq_timer_enqueue_total", counters.timers_added_of, "delayed messages stored");
+  out->Counts("rocketmq_timer_dequeue_total", counters.timers_delivered_of,
+              "delayed messages delivered to their topics");
   out->Counter("raftmq_timers_dropped_total", counters.timers_dropped,
                "delayed messages recalled, or whose topic was gone");
   out->Times("raftmq_timer_lateness", counters.timer_lateness,
@@ -133,8 +140,14 @@ void AddDelayed(const store::StoreCounters& counters, const store::StoreGauges& 
 void AddConsumption(const store::StoreCounters& counters, Families* out) {
   out->Counter("raftmq_messages_delivered_total", counters.delivered,
                "messages given to consumers under leases; pulls are not counted");
-  out->Counter("rocketmq_send_to_dlq_messages_total", counters.dead_letters,
-               "messages that went to dead-letter queues");
+  out->Begin("rocketmq_send_to_dlq_messages_total", MetricType::Counter,
+             "messages that went to dead-letter queues");
+  for (const auto& [name, count] : counters.dead_letters_of.Take()) {
+    out->Row(static_cast<double>(count), {{"topic", name.first}, {"consumer_group", name.second}});
+  }
+  out->Counter("rocketmq_throughput_in_total", counters.bytes_in, "bytes of messages stored");
+  out->Counter("rocketmq_throughput_out_total", counters.bytes_out,
+               "bytes of messages given to consumers, by leases and pulls");
   out->Counter("raftmq_dead_letters_redriven_total", counters.redriven,
                "dead letters sent back to their topics");
 }
@@ -152,6 +165,32 @@ void AddRetention(const store::StoreCounters& counters, const store::Retention::
                "reads by offset of messages that had expired");
   out->Gauge("raftmq_kept_records", retention.kept_records,
              "expired records that something still waits for");
+}
+
+void AddConnections(const std::map<ClientRegistry::Kind, int64_t>& clients, size_t connections,
+                    size_t max_rows, Families* out) {
+  std::map<ClientRegistry::Kind, int64_t> consumers;
+  out->Begin("rocketmq_producer_connections", MetricType::Gauge,
+             "clients heard here that are in no consumer group");
+  for (const auto& [kind, count] : clients) {
+    const std::string language(ClientLanguageName(kind.language));
+    if (kind.group.empty()) {
+      out->Row(static_cast<double>(count), {{"language", language}});
+    } else if (consumers.size() < max_rows) {
+      consumers[kind] = count;
+    } else {
+      consumers[{"", kind.language}] += count;
+    }
+  }
+  out->Begin("rocketmq_consumer_connections", MetricType::Gauge,
+             "consumers heard here; consumer_group \"\": of groups without rows of their own");
+  for (const auto& [kind, count] : consumers) {
+    out->Row(static_cast<double>(count),
+             {{"consumer_group", kind.group},
+              {"language", std::string(ClientLanguageName(kind.language))}});
+  }
+  out->Gauge("raftmq_connections", static_cast<int64_t>(connections),
+             "connections of the client port that are open");
 }
 
 void AddReplica(const dledger::LedgerStatus& status, Families* out) {
@@ -210,6 +249,7 @@ std::string Metrics::Text() {
   AddDelayed(counters, gauges, deps_.clock->WallMillis(), &out);
   AddConsumption(counters, &out);
   AddRetention(counters, deps_.retention->counters(), &out);
+  AddConnections(deps_.count_clients(), deps_.connections(), options_.max_rows, &out);
   return out.Text();
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "broker/client_registry.h"
 #include "dledger/ledger.h"
 #include "store/retention.h"
 #include "store/store_counters.h"
@@ -27,6 +28,8 @@ struct MetricsDeps {
   const store::WaitingMessages* waiting = nullptr;
   const store::Retention* retention = nullptr;
   const dledger::Ledger* ledger = nullptr;
+  std::function<std::map<ClientRegistry::Kind, int64_t>()> count_clients;
+  std::function<size_t()> connections;  // of the client port
   Clock* clock = nullptr;
 };
 
@@ -35,7 +38,8 @@ class Metrics {
   struct Options {
     std::string cluster;
     std::string node_id;
-    // Topics, and pairs of group and topic, that have rows of their own.
+    // Topics, pairs of group and topic, and groups of connected consumers that have rows of their
+    // own.
     size_t max_rows = 1'000;
     // Half messages whose topics are looked up.
     size_t max_half_messages = 1'000;

@@ -28,6 +28,7 @@ class MetricsTest : public ::testing::Test {
       options.cluster = "c";
       options.node_id = "b-n0";
       options.max_half_messages = 3;
+      options.max_rows = 3;
       metrics_ = std::make_unique<Metrics>(options, Deps());
     }
     return metrics_->Text();
@@ -40,6 +41,8 @@ class MetricsTest : public ::testing::Test {
     deps.retention = &member_.store().retention();
     deps.ledger = &member_.ledger();
     deps.clock = &member_.clock();
+    deps.count_clients = [this] { return clients_; };
+    deps.connections = [] { return 7; };
     return deps;
   }
   SendResult Send(const std::string& topic, TopicType type, int64_t delay_ms = 0) {
@@ -58,6 +61,7 @@ class MetricsTest : public ::testing::Test {
 
   store::FakeLog log_;
   store::StoreHarness member_;
+  std::map<ClientRegistry::Kind, int64_t> clients_;
   std::unique_ptr<Metrics> metrics_;
 };
 
@@ -77,7 +81,7 @@ TEST_F(MetricsTest, OpenTransactionsAreToldByTopicAndThoseThatAreTooManyTogether
   const std::string text = Text();
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_half_messages", R"(topic="X")", "1")));
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_half_messages", R"(topic="Y")", "2")));
-  EXPECT_THAT(text, HasSubstr(Line("rocketmq_commit_messages_total", "", "1")));
+  EXPECT_THAT(text, HasSubstr(Line("rocketmq_commit_messages_total", R"(topic="X")", "1")));
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_finish_message_latency_sum", "", "700")));
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_finish_message_latency_bucket", R"(le="100")", "0")));
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_finish_message_latency_bucket", R"(le="1000")", "1")));
@@ -92,7 +96,7 @@ TEST_F(MetricsTest, HowLateTheEarliestDelayedMessageIs) {
   member_.clock().AdvanceMillis(1'250);
   EXPECT_THAT(Text(), HasSubstr(Line("rocketmq_timer_dequeue_latency", "", "250")));
   ASSERT_EQ(member_.DeliverDue(), 1);
-  EXPECT_THAT(Text(), HasSubstr(Line("rocketmq_timer_dequeue_total", "", "1")));
+  EXPECT_THAT(Text(), HasSubstr(Line("rocketmq_timer_dequeue_total", R"(topic="D")", "1")));
   EXPECT_THAT(Text(), HasSubstr(Line("rocketmq_timer_dequeue_latency", "", "0")));
 }
 
@@ -108,6 +112,33 @@ TEST_F(MetricsTest, TopicsAndGroupsHaveRowsOfTheirOwn) {
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_consumer_inflight_messages",
                                    R"(topic="T",consumer_group="G")", "1")));
   EXPECT_THAT(text, HasSubstr(Line("raftmq_messages_delivered_total", "", "1")));
+}
+
+TEST_F(MetricsTest, BytesInAndOutAreThoseOfTheRecords) {
+  member_.MakeTopic("T");
+  member_.SendOne("T", "x");
+  const auto size = member_.store().Pull("T", QueueId(0), QueueOffset(0), 1, 1'000)->at(0).size();
+  ASSERT_EQ(member_.ReceiveBodies("G", "T", 1).size(), 1u);
+  EXPECT_THAT(Text(), HasSubstr(Line("rocketmq_throughput_in_total", "", StrCat(size))));
+  EXPECT_THAT(Text(), HasSubstr(Line("rocketmq_throughput_out_total", "", StrCat(2 * size))))
+      << "pulled, and received";
+}
+
+TEST_F(MetricsTest, ConnectedClientsAreToldByGroupAndLanguageAndTooManyGroupsTogether) {
+  clients_ = {{{"", ClientLanguage::kJava}, 4},
+              {{"g1", ClientLanguage::kJava}, 1},
+              {{"g2", ClientLanguage::kJava}, 2},
+              {{"g3", ClientLanguage::kJava}, 3},
+              {{"g4", ClientLanguage::kJava}, 5},
+              {{"g5", ClientLanguage::kJava}, 6}};
+  const std::string text = Text();
+  EXPECT_THAT(text,
+              HasSubstr(Line("rocketmq_producer_connections", R"(language="JAVA")", "4")));
+  EXPECT_THAT(text, HasSubstr(Line("rocketmq_consumer_connections",
+                                   R"(consumer_group="g3",language="JAVA")", "3")));
+  EXPECT_THAT(text, HasSubstr(Line("rocketmq_consumer_connections",
+                                   R"(consumer_group="",language="JAVA")", "11")));
+  EXPECT_THAT(text, HasSubstr(Line("raftmq_connections", "", "7")));
 }
 
 }  // namespace

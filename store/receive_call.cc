@@ -470,8 +470,14 @@ void ReceiveCall::Deliver(Ptr call) {
                                std::move(filtered_out));
   }
   if (!found_none) {
-    call->context_->counters.delivered.fetch_add(static_cast<int64_t>(result.deliveries.size()),
-                                                 std::memory_order_relaxed);
+    StoreCounters& counters = call->context_->counters;
+    int64_t bytes = 0;
+    for (const Delivery& delivery : result.deliveries) {
+      bytes += static_cast<int64_t>(delivery.record.size());
+    }
+    counters.delivered.fetch_add(static_cast<int64_t>(result.deliveries.size()),
+                                 std::memory_order_relaxed);
+    counters.bytes_out.fetch_add(bytes, std::memory_order_relaxed);
     call->Answer(std::move(result));
   } else if (!error.ok()) {
     call->Answer(error);

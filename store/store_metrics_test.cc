@@ -10,6 +10,9 @@
 namespace raftmq::store {
 namespace {
 
+using testing::ElementsAre;
+using testing::Pair;
+
 class StoreMetrics : public testing::Test {
  protected:
   StoreMetrics() : member_(&log_, "store_metrics_test", {}) { member_.Start(); }
@@ -60,6 +63,9 @@ TEST_F(StoreMetrics, EachEndOfATransactionIsCountedOnceWithItsTime) {
   ASSERT_TRUE(member_.ExpireTransaction(forgotten.position).ok());
   EXPECT_EQ(counters().committed, 1);
   EXPECT_EQ(counters().rolled_back, 1);
+  const NamedCounts::Name x("X", "");
+  EXPECT_THAT(counters().committed_of.Take(), ElementsAre(Pair(x, 1)));
+  EXPECT_THAT(counters().rolled_back_of.Take(), ElementsAre(Pair(x, 1)));
   EXPECT_EQ(counters().checks, 1);
   EXPECT_EQ(counters().given_up, 1);
   EXPECT_EQ(CountsOf(counters().finish_time, 1'000), std::make_pair(int64_t{2}, int64_t{2}));
@@ -78,6 +84,9 @@ TEST_F(StoreMetrics, DelayedMessagesAreCountedAndHowLateTheyWere) {
   member_.clock().AdvanceMillis(1'050);
   ASSERT_EQ(member_.DeliverDue(), 1);
   EXPECT_EQ(counters().timers_delivered, 1);
+  const NamedCounts::Name d("D", "");
+  EXPECT_THAT(counters().timers_added_of.Take(), ElementsAre(Pair(d, 3)));
+  EXPECT_THAT(counters().timers_delivered_of.Take(), ElementsAre(Pair(d, 1)));
   EXPECT_EQ(counters().timers_dropped, 1);
   EXPECT_EQ(CountsOf(counters().timer_lateness, 100), std::make_pair(int64_t{1}, int64_t{1}));
   EXPECT_EQ(Gauges().timers, 1);
@@ -96,6 +105,28 @@ TEST_F(StoreMetrics, DeadLettersAndDeliveriesAreCounted) {
   member_.clock().AdvanceMillis(60'000);
   ASSERT_EQ(member_.DeadLetterDue(), 1);
   EXPECT_EQ(counters().dead_letters, 1);
+  EXPECT_THAT(counters().dead_letters_of.Take(),
+              ElementsAre(Pair(NamedCounts::Name("T", "G"), 1)));
+}
+
+TEST_F(StoreMetrics, ARollbackOfATransactionFromBeforeTheStartIsOfNoKnownTopic) {
+  member_.MakeTopic("X", 1, TopicType::kTransaction);
+  const SendResult half = Send("X", TopicType::kTransaction);
+  member_.Stop();
+  member_.Start();
+  ASSERT_TRUE(member_.EndTransaction("X", half, false).ok());
+  EXPECT_THAT(counters().rolled_back_of.Take(),
+              ElementsAre(Pair(NamedCounts::Name("", ""), 1)));
+}
+
+TEST(NamedCountsTest, NamesThatAreTooManyCountTogether) {
+  NamedCounts counts;
+  for (size_t i = 0; i < NamedCounts::kMaxNames + 5; ++i) counts.Add(StrCat("t", i));
+  counts.Add("t0");
+  const auto taken = counts.Take();
+  EXPECT_EQ(taken.at({"t0", ""}), 2);
+  EXPECT_EQ(taken.at({"", ""}), 5);
+  EXPECT_EQ(taken.size(), NamedCounts::kMaxNames + 1);
 }
 
 TEST(ExpiredMessages, AReadFromAnOffsetThatExpiredIsCounted) {

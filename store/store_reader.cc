@@ -182,6 +182,7 @@ absl::StatusOr<std::vector<std::string>> StoreReader::Pull(const std::string& to
     bytes += entry.size;
     records.push_back(std::move(record));
   }
+  context_->counters.bytes_out.fetch_add(bytes, std::memory_order_relaxed);
   return records;
 }
 
