@@ -356,9 +356,8 @@ void Broker::Parts::MakeServices() {
   group = std::make_unique<GroupView>(GroupView::Options(), deps.clock);
   group_members =
       std::make_unique<GroupMembers>(GroupMembers::Options(), clients.get(), deps.clock);
-  ReceiveWaiters::Options waiting;
-  waiting.max_waiting = static_cast<size_t>(config.maxPopPollingSize);
-  waiting.max_waiting_per_queue = static_cast<size_t>(config.popPollingSize);
+  const ReceiveWaiters::Options waiting{static_cast<size_t>(config.maxPopPollingSize),
+                                        static_cast<size_t>(config.popPollingSize)};
   waiters = std::make_unique<ReceiveWaiters>(waiting, store.get(), deps.clock, &timer_loop,
                                              &store->lite_topics());
   pull_waiters =

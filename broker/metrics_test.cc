@@ -125,15 +125,11 @@ TEST_F(MetricsTest, BytesInAndOutAreThoseOfTheRecords) {
 }
 
 TEST_F(MetricsTest, ConnectedClientsAreToldByGroupAndLanguageAndTooManyGroupsTogether) {
-  clients_ = {{{"", ClientLanguage::kJava}, 4},
-              {{"g1", ClientLanguage::kJava}, 1},
-              {{"g2", ClientLanguage::kJava}, 2},
-              {{"g3", ClientLanguage::kJava}, 3},
-              {{"g4", ClientLanguage::kJava}, 5},
-              {{"g5", ClientLanguage::kJava}, 6}};
+  clients_ = {{{"", ClientLanguage::kJava}, 4},   {{"g1", ClientLanguage::kJava}, 1},
+              {{"g2", ClientLanguage::kJava}, 2}, {{"g3", ClientLanguage::kJava}, 3},
+              {{"g4", ClientLanguage::kJava}, 5}, {{"g5", ClientLanguage::kJava}, 6}};
   const std::string text = Text();
-  EXPECT_THAT(text,
-              HasSubstr(Line("rocketmq_producer_connections", R"(language="JAVA")", "4")));
+  EXPECT_THAT(text, HasSubstr(Line("rocketmq_producer_connections", R"(language="JAVA")", "4")));
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_consumer_connections",
                                    R"(consumer_group="g3",language="JAVA")", "3")));
   EXPECT_THAT(text, HasSubstr(Line("rocketmq_consumer_connections",

@@ -25,9 +25,9 @@ class RetentionScheduler {
     store::Retention::Limits limits;
     std::vector<int> hours;  // of the day, local time, in which age counts; none: all
     int64_t check_ms = 10'000;
-    int64_t by_topic_ms = 60'000;     // between two looks at the topics' own reserve times
-    int64_t next_round_ms = 100;  // between two rounds, while there is more to do
-    int64_t tell_ms = 60'000;     // how often it is said who holds it up
+    int64_t by_topic_ms = 60'000;  // between two looks at the topics' own reserve times
+    int64_t next_round_ms = 100;   // between two rounds, while there is more to do
+    int64_t tell_ms = 60'000;      // how often it is said who holds it up
   };
 
   RetentionScheduler(Options options, store::Retention* retention, Clock* clock, TaskRunner* timer)

@@ -39,10 +39,10 @@ absl::Status CheckTopicConfig(const TopicConfig& topic, int32_t max_queues) {
   }
   if (topic.reserve_hours != -1 &&
       (topic.reserve_hours < 1 || topic.reserve_hours > kMaxReserveHours)) {
-    return Refuse(Reason::kIllegalTopic,
-                  StrCat("topic ", topic.name, " with reserve.time ", topic.reserve_hours,
-                         ": expected 1 to ", kMaxReserveHours,
-                         " hours, or -1 for as long as the log keeps its messages"));
+    return Refuse(
+        Reason::kIllegalTopic,
+        StrCat("topic ", topic.name, " with reserve.time ", topic.reserve_hours, ": expected 1 to ",
+               kMaxReserveHours, " hours, or -1 for as long as the log keeps its messages"));
   }
   return absl::OkStatus();
 }

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "benchmark/benchmark.h"
 #include "glog/logging.h"
+#include "store/sql_filter.h"
 #include "store/testing/store_harness.h"
 
 namespace raftmq::store {
@@ -92,6 +93,52 @@ void BM_ReceiveAndAck(benchmark::State& state) {
       static_cast<double>(received), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(BM_ReceiveAndAck)->Iterations(30);
+
+// Messages that a receiver's filter leaves out: by tag, which the consume queue tells, or by an
+// expression, for which each record is read. Per message.
+void BM_SkipFiltered(benchmark::State& state) {
+  const bool sql = state.range(0) != 0;
+  FakeLog log;
+  StoreHarness member(&log, "store_bench", {});
+  member.Start();
+  member.MakeTopic("T", kQueues);
+  ReceiveRequest request;
+  request.group = "G";
+  request.topic = "T";
+  request.max_messages = 32;
+  request.invisible_ms = 60'000;
+  request.client_id = "c";
+  if (sql) {
+    request.filter.sql = *SqlFilter::Parse("region = 'west' AND amount > 100");
+  } else {
+    request.filter.tags = {"another"};
+  }
+  NewMessage skipped = MessageOf("T", std::string(1024, 'b'), "tag");
+  skipped.user_properties = {{"region", "east"}, {"amount", "17"}, {"customer", "c-4711"}};
+  const auto done = [&member] {
+    int64_t next = 0;
+    const auto progress = member.store().GroupProgress("G");
+    if (!progress.ok()) return next;  // it begins with its first receive
+    for (const QueueProgress& queue : *progress) next += queue.next_offset.value();
+    return next;
+  };
+  int64_t sent = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    for (int i = 0; i < kMessages / 32; ++i) {
+      CHECK(member.Send(std::vector<NewMessage>(32, skipped)).ok());
+    }
+    sent += kMessages;
+    state.ResumeTiming();
+    do {
+      const auto received = member.Receive(request);
+      CHECK(received.ok() && received->deliveries.empty()) << received.status();
+    } while (done() < sent);
+  }
+  state.counters["ns_per_message"] = benchmark::Counter(
+      static_cast<double>(sent), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(BM_SkipFiltered)->ArgNames({"sql"})->Arg(0)->Arg(1)->Iterations(50);
 
 }  // namespace
 }  // namespace raftmq::store

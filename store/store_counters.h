@@ -4,8 +4,8 @@
 // members add up to what happened, less what was applied while nobody led. What is read is counted
 // by the member that reads.
 //
-// Thread-safe. Ordinary messages cost relaxed counters, what waits or fails a lock that only a scrape
-// contends for. CountRecord and CountCommand belong to the apply thread.
+// Thread-safe. Ordinary messages cost relaxed counters, what waits or fails a lock that only a
+// scrape contends for. CountRecord and CountCommand belong to the apply thread.
 #pragma once
 
 #include <array>

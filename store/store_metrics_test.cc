@@ -105,8 +105,7 @@ TEST_F(StoreMetrics, DeadLettersAndDeliveriesAreCounted) {
   member_.clock().AdvanceMillis(60'000);
   ASSERT_EQ(member_.DeadLetterDue(), 1);
   EXPECT_EQ(counters().dead_letters, 1);
-  EXPECT_THAT(counters().dead_letters_of.Take(),
-              ElementsAre(Pair(NamedCounts::Name("T", "G"), 1)));
+  EXPECT_THAT(counters().dead_letters_of.Take(), ElementsAre(Pair(NamedCounts::Name("T", "G"), 1)));
 }
 
 TEST_F(StoreMetrics, ARollbackOfATransactionFromBeforeTheStartIsOfNoKnownTopic) {
@@ -115,8 +114,7 @@ TEST_F(StoreMetrics, ARollbackOfATransactionFromBeforeTheStartIsOfNoKnownTopic) 
   member_.Stop();
   member_.Start();
   ASSERT_TRUE(member_.EndTransaction("X", half, false).ok());
-  EXPECT_THAT(counters().rolled_back_of.Take(),
-              ElementsAre(Pair(NamedCounts::Name("", ""), 1)));
+  EXPECT_THAT(counters().rolled_back_of.Take(), ElementsAre(Pair(NamedCounts::Name("", ""), 1)));
 }
 
 TEST(NamedCountsTest, NamesThatAreTooManyCountTogether) {

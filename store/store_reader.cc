@@ -149,11 +149,11 @@ absl::StatusOr<QueueOffset> StoreReader::OffsetByTime(const std::string& topic, 
   RAFTMQ_ASSIGN_OR_RETURN(const QueueEnds ends, FindQueue(topic, queue));
   const auto consume_queue = context_->queues->Find(topic, queue);
   if (consume_queue == nullptr) return ends.max;
-  RAFTMQ_ASSIGN_OR_RETURN(
-      const QueueOffset offset,
-      consume_queue->OffsetByTime(
-          timestamp_ms, TimeBoundary::kLower,
-          [this](const ConsumeQueueEntry& entry) { return context_->records.StoreTime(entry); }));
+  RAFTMQ_ASSIGN_OR_RETURN(const QueueOffset offset,
+                          consume_queue->OffsetByTime(timestamp_ms, TimeBoundary::kLower,
+                                                      [this](const ConsumeQueueEntry& entry) {
+                                                        return context_->records.StoreTime(entry);
+                                                      }));
   return std::max(offset, ends.min);
 }
 

@@ -262,10 +262,10 @@ void AddClusterCommands(CLI::App* app, CommandLine* line) {
   step_down->callback([line] { StepDown(line, broker); });
 
   static std::string cluster;
-  CLI::App* expire = line->AddCommand(
-      app, "deleteExpiredCommitLog",
-      "Lets expire now, at any hour, what is older than fileReservedTime or beyond commitLogMaxBytes",
-      "deleteExpiredCommitLog -c DefaultCluster");
+  CLI::App* expire = line->AddCommand(app, "deleteExpiredCommitLog",
+                                      "Lets expire now, at any hour, what is older than "
+                                      "fileReservedTime or beyond commitLogMaxBytes",
+                                      "deleteExpiredCommitLog -c DefaultCluster");
   expire->add_option("-c,--cluster,--clusterName", cluster, "all broker groups of this cluster");
   expire->add_option("-b,--brokerAddr", broker, "the group of the broker at this address");
   expire->callback([line] { DeleteExpired(line, cluster, broker); });
