@@ -30,6 +30,7 @@
 #include "broker/lite_notices.h"
 #include "broker/lite_scheduler.h"
 #include "broker/member_addresses.h"
+#include "broker/member_directory.h"
 #include "broker/metrics.h"
 #include "broker/metrics_server.h"
 #include "broker/orphan_recovery.h"
@@ -67,24 +68,6 @@ constexpr size_t kMaxQuiet = 10'000;
 std::string HostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 && name[0] != '\0' ? name : "127.0.0.1";
-}
-
-absl::StatusOr<dledger::Identity> CheckedIdentity(const BrokerConfig& config, FileSystem* fs) {
-  RAFTMQ_ASSIGN_OR_RETURN(dledger::Identity identity,
-                          dledger::ReadIdentity(fs, config.storePathRootDir));
-  auto mismatch = [&](std::string_view what, const auto& found, const auto& configured) {
-    return absl::FailedPreconditionError(StrCat("the data directory ", config.storePathRootDir,
-                                                " was formatted for ", what, " ", found,
-                                                ", but the configuration says ", configured));
-  };
-  if (identity.cluster != config.brokerClusterName) {
-    return mismatch("cluster", identity.cluster, config.brokerClusterName);
-  }
-  if (identity.group != config.group()) return mismatch("group", identity.group, config.group());
-  if (identity.member != config.self_id()) {
-    return mismatch("member", StrCat("n", identity.member.value() - 1), config.dLegerSelfId);
-  }
-  return identity;
 }
 
 adm::MemberIdentity ToProto(const dledger::Identity& identity, const BrokerConfig& config,
@@ -768,35 +751,6 @@ absl::Status Broker::Stop() {
   // Nothing runs any more that could touch the store.
   const absl::Status closed = parts.store->Close();
   return how.ok() ? closed : how;
-}
-
-absl::Status FormatMember(const BrokerConfig& config, FileSystem* fs) {
-  RAFTMQ_RETURN_IF_ERROR(config.Validate());
-  Random random = Random::FromEntropy();
-  dledger::Identity identity;
-  identity.cluster = config.brokerClusterName;
-  identity.group = config.group();
-  identity.member = config.self_id();
-  identity.incarnation = Incarnation(random.Next() | 1);
-  identity.segment_size = config.mappedFileSizeCommitLog;
-  return dledger::FormatDirectory(fs, config.storePathRootDir, identity);
-}
-
-absl::StatusOr<dledger::RepairReport> RepairMember(const BrokerConfig& config, FileSystem* fs) {
-  RAFTMQ_RETURN_IF_ERROR(config.Validate());
-  RAFTMQ_RETURN_IF_ERROR(CheckedIdentity(config, fs).status());
-  return dledger::AcceptLossAfterDamage(fs, config.storePathRootDir, [&](const std::string& dir) {
-    return store::LogMessageStore::RemoveDerived(dir, fs);
-  });
-}
-
-absl::Status PrepareStandaloneMember(const BrokerConfig& config, FileSystem* fs) {
-  Random random = Random::FromEntropy();
-  dledger::StandaloneDirectory standalone;
-  standalone.cluster = config.brokerClusterName;
-  standalone.group = config.group();
-  standalone.segment_size = config.mappedFileSizeCommitLog;
-  return dledger::PrepareStandalone(fs, config.storePathRootDir, standalone, random);
 }
 
 }  // namespace raftmq::broker

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/file_system.h"
 #include "broker/broker_config.h"
-#include "dledger/repair.h"
 
 namespace raftmq::broker {
 
@@ -55,16 +54,5 @@ class Broker {
   explicit Broker(std::unique_ptr<Parts> parts);
   const std::unique_ptr<Parts> parts_;
 };
-
-// `mqbroker format`: makes the configured data directory this member's. FailedPrecondition if
-// anything is in it.
-absl::Status FormatMember(const BrokerConfig& config, FileSystem* fs);
-
-// `mqbroker repair --accept-loss-after-damage`: see dledger/repair.h. All that was derived from the
-// log is removed and made again from what is left of it, at the next start.
-absl::StatusOr<dledger::RepairReport> RepairMember(const BrokerConfig& config, FileSystem* fs);
-
-// `--standalone`: formats and bootstraps the directory as a group of one, unless it is one already.
-absl::Status PrepareStandaloneMember(const BrokerConfig& config, FileSystem* fs);
 
 }  // namespace raftmq::broker

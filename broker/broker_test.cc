@@ -1,5 +1,6 @@
 // One real broker in this process, over real connections.
 #include "broker/broker.h"
+#include "broker/member_directory.h"
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "broker/broker.h"
 #include "broker/broker_config.h"
+#include "broker/member_directory.h"
 #include "glog/logging.h"
 #include "namesrv/namesrv_service.h"
 
