@@ -20,7 +20,9 @@ DEFINE_bool(repeat, false, "run every seed twice and compare");
 
 namespace {
 
+using raftmq::sim::kSimulationCounts;
 using raftmq::sim::RunSimulation;
+using raftmq::sim::SimulationCount;
 using raftmq::sim::SimulationOptions;
 using raftmq::sim::SimulationResult;
 
@@ -71,34 +73,7 @@ int main(int argc, char** argv) {
       good = false;
     }
     passed += good;
-    total.acknowledged += result.acknowledged;
-    total.unknown += result.unknown;
-    total.repeats += result.repeats;
-    total.consumed += result.consumed;
-    total.redelivered += result.redelivered;
-    total.dead_lettered += result.dead_lettered;
-    total.redriven += result.redriven;
-    total.bystanders_consumed += result.bystanders_consumed;
-    total.bystanders_spared += result.bystanders_spared;
-    total.expired += result.expired;
-    total.kept_delivered += result.kept_delivered;
-    total.classic_consumed += result.classic_consumed;
-    total.classic_consumed_again += result.classic_consumed_again;
-    total.hand_overs += result.hand_overs;
-    total.moves += result.moves;
-    total.undos += result.undos;
-    total.fenced += result.fenced;
-    total.lite_consumed += result.lite_consumed;
-    total.lite_subscriptions += result.lite_subscriptions;
-    total.over_lite_quota += result.over_lite_quota;
-    total.lite_deleted += result.lite_deleted;
-    total.renewed += result.renewed;
-    total.outlasted += result.outlasted;
-    total.not_renewed += result.not_renewed;
-    total.priority_consumed += result.priority_consumed;
-    total.overtaken += result.overtaken;
-    total.faults += result.faults;
-    total.terms += result.terms;
+    for (const SimulationCount& count : kSimulationCounts) total.*count.of += result.*count.of;
     if (::isatty(STDERR_FILENO)) {
       std::cerr << "\r" << run + 1 << " of " << FLAGS_runs << " runs" << std::flush;
     } else if ((run + 1) % 50 == 0) {
@@ -106,25 +81,11 @@ int main(int argc, char** argv) {
     }
   }
   if (::isatty(STDERR_FILENO)) std::cerr << "\n";
-  std::printf(
-      "seeds %llu to %llu: %zu sends acknowledged, %zu unknown, %zu repeated, %zu messages "
-      "consumed, %zu deliveries repeated, %zu dead-lettered, %zu sent back (another group "
-      "was given %zu, not %zu of these), %zu expired, %zu delivered after that, %zu consumed by "
-      "queue (%zu of them again, %zu hand-overs), %zu moves "
-      "of "
-      "offsets (%zu undos, %zu commits fenced), %zu consumed of lite topics (%zu subscriptions, "
-      "%zu over quota, %zu deleted), %zu renewals (%zu messages acked after their first lease, %zu "
-      "refused once they were settled), %zu consumed by priority (%zu before earlier ones), %d "
-      "faults, %lld terms\n",
-      static_cast<unsigned long long>(first),
-      static_cast<unsigned long long>(first + static_cast<uint64_t>(FLAGS_runs) - 1),
-      total.acknowledged, total.unknown, total.repeats, total.consumed, total.redelivered,
-      total.dead_lettered, total.redriven, total.bystanders_consumed, total.bystanders_spared,
-      total.expired, total.kept_delivered, total.classic_consumed, total.classic_consumed_again,
-      total.hand_overs, total.moves, total.undos, total.fenced, total.lite_consumed,
-      total.lite_subscriptions, total.over_lite_quota, total.lite_deleted, total.renewed,
-      total.outlasted, total.not_renewed, total.priority_consumed, total.overtaken, total.faults,
-      static_cast<long long>(total.terms));
+  std::printf("seeds %llu to %llu\n", static_cast<unsigned long long>(first),
+              static_cast<unsigned long long>(first + static_cast<uint64_t>(FLAGS_runs) - 1));
+  for (const SimulationCount& count : kSimulationCounts) {
+    std::printf("  %9zu  %s\n", total.*count.of, count.what);
+  }
   std::printf("%d passed, %d failed\n", passed, FLAGS_runs - passed);
   return passed == FLAGS_runs ? 0 : 1;
 }

@@ -20,6 +20,7 @@
 #include "tests/sim/member_calls.h"
 #include "tests/sim/priority_clients.h"
 #include "tests/sim/renewed_consumers.h"
+#include "tests/sim/topic_lives.h"
 #include "tests/sim/waiting_clients.h"
 #include "tests/sim/waiting_oracle.h"
 #include "tests/sim/watched_store.h"
@@ -41,6 +42,8 @@ constexpr char kRenewedTopic[] = "R";
 constexpr char kRenewedGroup[] = "RG";
 constexpr char kPriorityTopic[] = "P";
 constexpr char kPriorityGroup[] = "PG";
+constexpr char kMortalTopic[] = "M";  // deleted and made anew
+constexpr char kMortalGroup[] = "MG";
 constexpr int32_t kLiteQuota = 3;
 constexpr int kQueues = 4;
 // Three segments of a member's log; what is older expires.
@@ -109,6 +112,9 @@ class Simulation {
     bystanders_ =
         std::make_unique<Bystanders>(Bystanders::Options{.group = kOtherGroup, .topic = kTopic},
                                      calls_.get(), random_.Fork(), complain);
+    lives_ = std::make_unique<TopicLives>(
+        TopicLives::Options{.group = kMortalGroup, .topic = kMortalTopic, .queues = kQueues},
+        calls_.get(), scheduler_.clock(), random_.Fork(), send, complain);
     orderly_ = options.seed % 2 == 0;
     // Few, so that messages are dead-lettered.
     retries_ = options.seed % 3 == 0 ? 16 : static_cast<int32_t>(options.seed % 3) - 1;
@@ -124,8 +130,8 @@ class Simulation {
 
   SimulationResult Run() {
     for (int i = 0; i < cluster_->size(); ++i) StartMember(i);
-    for (const char* group :
-         {kGroup, kOtherGroup, kClassicGroup, kLiteGroup, kRenewedGroup, kPriorityGroup}) {
+    for (const char* group : {kGroup, kOtherGroup, kClassicGroup, kLiteGroup, kRenewedGroup,
+                              kPriorityGroup, kMortalGroup}) {
       if (!CreateGroup(group)) oracle_.Complain("no leader took a group within a minute");
     }
     for (const auto& [name, type] : {std::pair(kTopic, store::TopicType::kNormal),
@@ -133,6 +139,7 @@ class Simulation {
                                      std::pair(kTransactionTopic, store::TopicType::kTransaction),
                                      std::pair(kRenewedTopic, store::TopicType::kNormal),
                                      std::pair(kPriorityTopic, store::TopicType::kPriority),
+                                     std::pair(kMortalTopic, store::TopicType::kNormal),
                                      std::pair(kLiteTopic, store::TopicType::kLite),
                                      std::pair(kExpiringLiteTopic, store::TopicType::kLite)}) {
       if (!CreateTopic(name, type)) oracle_.Complain("no leader took a topic within a minute");
@@ -141,6 +148,7 @@ class Simulation {
     renewed_->Start();
     priority_->Start();
     bystanders_->Start();
+    lives_->Start();
     for (int i = 0; i < options_.producers; ++i) Produce(i, 0);
     for (int i = 0; i < options_.consumers; ++i) Consume();
     Redrive();
@@ -336,7 +344,10 @@ class Simulation {
     const std::optional<int> member = PickMember();
     if (!member || draining_) return;
     // What is known of a deleted topic's messages went with it.
-    if (store::ParentOfLite(send->message.topic) == kExpiringLiteTopic) return;
+    if (store::ParentOfLite(send->message.topic) == kExpiringLiteTopic ||
+        send->message.topic == kMortalTopic) {
+      return;
+    }
     auto call = NewCall(*member, [] {});
     StoreOf(*member)->Send(
         {send->message}, dledger::AckLevel::kMajorityDisk, [=, this](const Sent& sent) {
@@ -561,7 +572,7 @@ class Simulation {
     }
     return classic_->Drained(*StoreOf(leader)) && lite_->Drained() &&
            renewed_->Drained(*StoreOf(leader)) && priority_->Drained(*StoreOf(leader)) &&
-           bystanders_->Drained(*StoreOf(leader));
+           bystanders_->Drained(*StoreOf(leader)) && lives_->Drained(*StoreOf(leader));
   }
 
   void Converge() {
@@ -576,6 +587,7 @@ class Simulation {
     renewed_->Drain();
     priority_->Drain();
     bystanders_->Drain();
+    lives_->Drain();
     if (cluster_->AwaitLeader(30 * kSecond) < 0) {
       oracle_.Complain("no leader within 30 s after all faults had stopped");
       return;
@@ -652,6 +664,12 @@ class Simulation {
     for (int q = 0; q < kQueues; ++q) {
       const auto range = calls_->stores().begin()->second->Range(kTopic, QueueId(q));
       if (range.ok()) bystanders_->CheckEnd(QueueId(q), range->min);
+      const auto mortal = calls_->stores().begin()->second->Range(kMortalTopic, QueueId(q));
+      if (mortal.ok()) {
+        lives_->CheckEnd(QueueId(q), mortal->min);
+      } else {
+        oracle_.Complain(StrCat("topic ", kMortalTopic, ": ", Message(mortal.status())));
+      }
     }
   }
 
@@ -686,9 +704,13 @@ class Simulation {
     result.bystanders_spared = bystanders_->spared();
     result.priority_consumed = priority_->consumed();
     result.overtaken = priority_->overtaken();
+    result.topics_deleted = lives_->deleted();
+    result.gone_unread = lives_->gone_unread();
+    result.mortal_consumed = lives_->consumed();
     for (int i = 0; i < cluster_->size(); ++i) {
       if (!cluster_->running(i)) continue;
-      result.terms = std::max(result.terms, cluster_->replica(i)->Status()->term.value());
+      result.terms =
+          std::max(result.terms, static_cast<size_t>(cluster_->replica(i)->Status()->term.value()));
     }
     result.tasks = scheduler_.tasks_run();
     result.fingerprint = oracle_.fingerprint() ^ (scheduler_.tasks_run() << 1) ^
@@ -713,12 +735,13 @@ class Simulation {
   std::unique_ptr<RenewedConsumers> renewed_;
   std::unique_ptr<PriorityClients> priority_;
   std::unique_ptr<Bystanders> bystanders_;
+  std::unique_ptr<TopicLives> lives_;
   std::vector<int64_t> down_until_;
   bool creating_ = false;
   bool draining_ = false;
   bool orderly_ = false;  // each producer is a message group; the consumers are an orderly group
   int32_t retries_ = 16;  // of the consumers' group
-  int faults_ = 0;
+  size_t faults_ = 0;
   size_t repeats_ = 0;  // sends that were answered as repetitions
   size_t kept_delivered_ = 0;
 };
