@@ -129,7 +129,7 @@ class Session {
 
   const std::string namesrv_addr_;
   const int64_t timeout_ms_;
-  const ReadFlags read_;
+  ReadFlags read_;
   client::ChannelCache channels_;
 };
 

@@ -57,6 +57,10 @@ absl::StatusOr<std::vector<GroupPlace>> Session::Groups() {
 
 absl::StatusOr<std::vector<GroupPlace>> Session::Groups(const std::string& cluster,
                                                         const std::string& broker_address) {
+  if (!read_.address.empty()) {
+    RAFTMQ_ASSIGN_OR_RETURN(const auto named, client::ParseAddresses(read_.address, 8081));
+    read_.address = named[0];
+  }
   if (!broker_address.empty() || !read_.address.empty()) {
     RAFTMQ_ASSIGN_OR_RETURN(
         auto addresses,
