@@ -53,6 +53,10 @@ absl::Status ChangeInvisibleProposal::Decide(dledger::ProposalWriter& writer) {
   }
   handle.lease_until_ms =
       view.LeaseEndMs(InvisibleMs(leased.lease, *view.state().FindGroup(group_)));
+  // Renewals go by the end of the lease: one that its holder chose must not look like theirs.
+  if (kind_ != LeaseChange::kRenewal && handle.lease_until_ms == leased.lease.until_ms) {
+    ++handle.lease_until_ms;
+  }
   RAFTMQ_RETURN_IF_ERROR(view.Log(ChangeInvisible{group_, topic_, leased.queue, leased.offset,
                                                   leased.lease.lease_id, handle.lease_until_ms},
                                   writer));

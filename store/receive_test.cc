@@ -194,6 +194,20 @@ TEST_F(Receive, ARenewalNeverOverridesANack) {
   EXPECT_THAT(member_.ReceiveBodies("G", "T"), ElementsAre("m"));
 }
 
+TEST_F(Receive, ARenewalNeverOverridesAChangeThatEndsTheLeaseWhenTheRenewalBeforeHadDone) {
+  member_.MakeTopic("T");
+  member_.SendOne("T", "m");
+  member_.ReceiveBodies("G", "T");
+  const std::string first = member_.last_deliveries()[0].receipt_handle;
+  const auto renewed = member_.Renew("G", "T", first, 5'000);
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  ASSERT_TRUE(member_.ChangeInvisible("G", "T", first, 5'000).ok());
+  EXPECT_EQ(ReasonOf(member_.Renew("G", "T", *renewed, 60'000).status()),
+            Reason::kInvalidReceiptHandle);
+  member_.clock().AdvanceMillis(5'001);
+  EXPECT_THAT(member_.ReceiveBodies("G", "T"), ElementsAre("m"));
+}
+
 TEST_F(Receive, ARenewalGoesOnFromTheHandleOfTheLastOne) {
   member_.MakeTopic("T");
   member_.SendOne("T", "m");

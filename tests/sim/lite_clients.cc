@@ -308,9 +308,13 @@ void LiteClients::CheckEnd(int member, const store::LogMessageStore& store) {
       complain_(StrCat("member ", member, " has another end of ", topic, " than the log"));
     }
     if (messages.empty() || !HasSubscriber(topic)) continue;
+    const QueueOffset end = messages.rbegin()->first + 1;
     const auto offset = store.CommitOffset(options_.group, topic, QueueId(0));
-    if (!offset.ok() || *offset != messages.rbegin()->first + 1) {
-      complain_(StrCat("member ", member, ": not all of ", topic, " is committed"));
+    // The group has no offset if all expired before it began.
+    if (offset.ok() ? *offset != end : lives.back().min < end) {
+      complain_(StrCat("member ", member, ": not all of ", topic, " is committed: ",
+                       offset.ok() ? StrCat(*offset) : offset.status().ToString(), " of ", end,
+                       ", kept from ", lives.back().min));
     }
   }
 }

@@ -198,9 +198,6 @@ void RenewedConsumers::SettleNow(const std::string& client_id, uint64_t lease_id
   }
   const auto done = [=, this](const absl::StatusOr<std::string>& handle) {
     if (!MemberCalls::First(call)) return;
-    if (handle.ok()) {
-      leases_.at(lease_id).nacked_until = store::ParseReceiptHandle(*handle)->lease_until_ms;
-    }
     OnSettled(lease_id, first, false, handle.status());
     if (!IsOver(handle.status())) again();
   };
@@ -240,8 +237,7 @@ void RenewedConsumers::Renew(std::weak_ptr<Member> member, const broker::Renewal
   const auto handle = store::ParseReceiptHandle(lease.handle);
   if (!handle.ok()) return complain_(StrCat("a handle to renew: ", Message(handle.status())));
   const Lease& known = leases_.at(handle->lease_id);
-  // A nack that ends the lease just when a renewal had done so can't be told from it.
-  const bool settled = known.settled && known.nacked_until != handle->lease_until_ms;
+  const bool settled = known.settled;
   const int64_t asked_ms = NowMs();
   // Called if the member that renews is still there.
   auto answer = std::make_shared<broker::Renewals::Done>(std::move(done));

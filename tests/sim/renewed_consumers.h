@@ -76,7 +76,6 @@ class RenewedConsumers {
     int64_t not_before = 0;    // ends at this time at the earliest
     bool settling = false;     // somebody began to
     bool settled = false;      // somebody was told so
-    int64_t nacked_until = 0;  // on the lease clock, once it was
   };
 
   int64_t NowMs() const { return clock_->MonotonicMillis(); }
