@@ -41,10 +41,12 @@ std::string LeaderRouter::LeaderAddress(const dledger::LedgerStatus& status) {
 }
 
 void LeaderRouter::ParkOne(Parked parked) {
+  const bool leader_elsewhere = !LeaderAddress(*ledger_->Status()).empty();
   std::string_view why;
   {
     absl::MutexLock lock(&mutex_);
-    if (closed_) {
+    if (closed_) parked.give_up_ms = std::min(parked.give_up_ms, closing_until_ms_);
+    if (closed_ && (!leader_elsewhere || clock_->MonotonicMillis() >= closing_until_ms_)) {
       why = "this member is shutting down";
     } else if (parked_.size() >= options_.max_parked) {
       why = "too many requests wait for a leader";
@@ -100,11 +102,17 @@ void LeaderRouter::Look() {
 void LeaderRouter::OnStatusChange() { Look(); }
 
 void LeaderRouter::Close() {
-  std::vector<Parked> taken;
   {
     absl::MutexLock lock(&mutex_);
     closed_ = true;
-    taken.swap(parked_);
+    closing_until_ms_ = clock_->MonotonicMillis() + options_.closing_ms;
+  }
+  // The thread that tells of the successor may be late.
+  Look();
+  std::vector<Parked> taken;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (LeaderAddress(*ledger_->Status()).empty()) taken.swap(parked_);
   }
   for (Parked& parked : taken) parked.refuse(Refusal("this member is shutting down"));
 }

@@ -38,6 +38,7 @@ struct LeaderRouterOptions {
   int64_t forward_early_ms = 200;  // a forwarded call's deadline before the caller's
   int64_t default_timeout_ms = 3'000;          // of a call without a deadline
   int64_t default_stream_timeout_ms = 23'000;  // of a receive without one
+  int64_t closing_ms = 1'000;                  // for the next leader to take what this one had
 };
 
 class LeaderRouter {
@@ -90,7 +91,9 @@ class LeaderRouter {
   // Role, leader or serving changed. Not on a thread that must not block.
   void OnStatusChange();
 
-  // Refuses all that is parked and all that would be; for shutting down.
+  // For shutting down, when this member leads no more: what is parked goes to the leader that is
+  // known now; that, and all that comes later, may wait for it for closing_ms. What knows no leader
+  // is refused.
   void Close();
 
   // What a member answers to a forwarded call when it does not lead; PeerClient knows it again.
@@ -186,6 +189,7 @@ class LeaderRouter {
   std::vector<Parked> parked_ ABSL_GUARDED_BY(mutex_);
   bool look_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t closing_until_ms_ ABSL_GUARDED_BY(mutex_) = 0;  // monotonic
 };
 
 }  // namespace raftmq::broker

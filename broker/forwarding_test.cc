@@ -311,6 +311,36 @@ TEST_F(LeaderRouterTest, WhatWaitsIsBounded) {
   EXPECT_TRUE(a->done && b->done);
 }
 
+TEST_F(LeaderRouterTest, WhatWaitsWhenItClosesGoesToTheLeaderThatNobodyToldOf) {
+  LeaderIs(1);
+  local_.give_back_to = &router_;
+  auto outcome = Send();
+  LeaderIs(2);
+  router_.Close();
+  ASSERT_EQ(peers_.forwarded.size(), 1);
+  peers_.Answer(PeerResult::Kind::kNotLeader, absl::FailedPreconditionError("not yet"));
+  EXPECT_FALSE(outcome->done);
+  RunForMillis(25);
+  ASSERT_EQ(peers_.forwarded.size(), 1) << "tried again";
+  peers_.Answer(PeerResult::Kind::kAnswered);
+  EXPECT_TRUE(outcome->done);
+  EXPECT_EQ(outcome->body.code(), v2::CODE_UNSPECIFIED) << "the leader's answer";
+}
+
+TEST_F(LeaderRouterTest, AClosedRouterDoesNotWaitLongForALeaderThatTakesNothing) {
+  LeaderIs(2);
+  router_.Close();
+  auto outcome = Send();
+  for (int i = 0; i < 60 && !outcome->done; ++i) {
+    if (!peers_.forwarded.empty()) {
+      peers_.Answer(PeerResult::Kind::kNotLeader, absl::FailedPreconditionError("not me"));
+    }
+    RunForMillis(25);
+  }
+  ASSERT_TRUE(outcome->done);
+  EXPECT_EQ(outcome->body.code(), v2::TOO_MANY_REQUESTS);
+}
+
 TEST_F(LeaderRouterTest, AClosedRouterRefusesWhatWouldWait) {
   router_.Close();
   auto outcome = Send();
