@@ -138,8 +138,9 @@ TEST_F(LogThreadsTest, ReadersSeeWhatIsDurableWhileTheLogGrowsAcrossSegments) {
   ASSERT_TRUE(Open().ok());
   EXPECT_EQ(log_->LastIndex(), LogIndex(kEntries));
   EXPECT_GT(log_->Segments().size(), 4u);
-  for (LogPosition from; const auto sealed = log_->SealedFrom(from);
-       from = sealed->start + log_->segment_size()) {
+  LogPosition from;
+  while (const auto sealed = log_->SealedFrom(from)) {
+    from = sealed->start + log_->segment_size();
     const auto intact = SegmentScrub(*sealed, log_->segment_size()).Step(INT32_MAX);
     EXPECT_TRUE(intact.ok() && *intact) << intact.status();
   }
