@@ -1,5 +1,7 @@
 // startMonitoring: what an operator should know of, found by looking at all groups again and again.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -58,6 +60,11 @@ class Monitor {
       Look(&views);
       Tell(views);
       std::cout.flush();
+      // Nothing to tell is what mostly is there: somebody who looks should see that it is watched.
+      if (round == 1 && args_.rounds != 1 && ::isatty(STDERR_FILENO) != 0) {
+        std::cerr << "watching " << views.size() << " groups, every "
+                  << absl::FormatDuration(absl::Milliseconds(args_.interval_ms)) << "\n";
+      }
       if (args_.rounds > 0 && round >= args_.rounds) return;
       never.WaitForNotificationWithTimeout(absl::Milliseconds(args_.interval_ms));
     }
