@@ -49,6 +49,13 @@ class File {
     return PWrite(offset, blocks);
   }
 
+  // Takes room on the disk for the first `size` bytes and makes the file at least that long, with
+  // zeros where nothing was written; durable after DataSync. A write there needs no more room, but
+  // is dearer to sync the first time. Unimplemented where the file system has no way.
+  virtual absl::Status Allocate(int64_t size) {
+    return absl::UnimplementedError("Allocate: this file system has no way");
+  }
+
   // Begins to bring what was written there to the disk, without waiting; a hint, which promises
   // nothing: DataSync does.
   virtual void StartWriteback(int64_t offset, size_t size) {}

@@ -118,6 +118,15 @@ class PosixFile final : public File {
     return absl::OkStatus();
   }
 
+  absl::Status Allocate(int64_t size) override {
+    while (::fallocate(fd_, 0, 0, size) != 0) {
+      if (errno == EINTR) continue;
+      if (errno == EOPNOTSUPP) return absl::UnimplementedError(StrCat("fallocate ", path_));
+      return ErrnoStatus("fallocate", path_, errno);
+    }
+    return absl::OkStatus();
+  }
+
   void StartWriteback(int64_t offset, size_t size) override {
     ::sync_file_range(fd_, offset, static_cast<off64_t>(size), SYNC_FILE_RANGE_WRITE);
   }

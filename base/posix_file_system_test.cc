@@ -25,6 +25,26 @@ class PosixFileSystemTest : public ::testing::TestWithParam<const char*> {
 // The first is on a disk, as a rule; the second has no way past the page cache.
 INSTANTIATE_TEST_SUITE_P(Folders, PosixFileSystemTest, testing::Values("", "/dev/shm"));
 
+TEST_P(PosixFileSystemTest, AllocatedRoomReadsAsZerosAndKeepsWhatIsThere) {
+  auto file = *PosixFileSystem()->Open(path_, OpenMode::kCreateNew);
+  ASSERT_TRUE(file->PWrite(10, "bytes").ok());
+  const absl::Status allocated = file->Allocate(3 * kBlockSize);
+  if (absl::IsUnimplemented(allocated)) GTEST_SKIP() << allocated;
+  ASSERT_TRUE(allocated.ok()) << allocated;
+  std::string expected(3 * kBlockSize, '\0');
+  expected.replace(10, 5, "bytes");
+  EXPECT_EQ(Content(), expected);
+  ASSERT_TRUE(file->Allocate(kBlockSize).ok());
+  EXPECT_EQ(*file->Size(), 3 * kBlockSize) << "nothing is cut";
+}
+
+TEST_P(PosixFileSystemTest, RoomThatIsNotThereIsRefusedWhenItIsAllocated) {
+  auto file = *PosixFileSystem()->Open(path_, OpenMode::kCreateNew);
+  const absl::Status allocated = file->Allocate(int64_t{1} << 43);
+  if (absl::IsUnimplemented(allocated)) GTEST_SKIP() << allocated;
+  EXPECT_FALSE(allocated.ok());
+}
+
 TEST_P(PosixFileSystemTest, BlocksAndBytesOfOneFileAreSeenByEachOther) {
   auto file = *PosixFileSystem()->Open(path_, OpenMode::kCreateNew);
   BlockBuffer buffer;

@@ -1,8 +1,8 @@
 // The files of a log and the small ones beside its segments. Bytes in docs/formats.md.
 //
-//   <dir>/commitlog/<20 digits>      a segment: its bytes, then a trailer page with the durable
-//   mark <dir>/commitlog/<20 digits>.idx  derived index of a sealed segment (segment_index.h)
-//   <dir>/commitlog/next             a zeroed segment, ready to be used
+//   <dir>/commitlog/<20 digits>      a segment: its bytes, then a trailer page with the durable mark
+//   <dir>/commitlog/<20 digits>.idx  derived index of a sealed segment (segment_index.h)
+//   <dir>/commitlog/next             a segment of zeros, ready to be used
 //   <dir>/log-start                  what came before the first entry kept
 //   <dir>/roll                       the latest segment that may hold data
 //

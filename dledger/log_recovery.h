@@ -41,7 +41,7 @@ struct RecoveredLog {
   LogStart last;
   std::vector<SegmentIndex> segments;  // the last one has its points
   std::shared_ptr<SegmentFiles> files;
-  bool next_is_ready = false;  // a zeroed segment
+  bool next_is_ready = false;  // of zeros
   LogWriter::Initial initial;
 };
 

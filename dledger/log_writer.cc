@@ -97,6 +97,7 @@ void LogWriter::Fail(const absl::Status& failure) {
     failure_ = failure;
   }
   LOG(ERROR) << "the log's disk failed, nothing is written any more: " << failure;
+  preparer_->Stop();
   options_.on_failure(failure);
 }
 
@@ -172,6 +173,7 @@ absl::Status LogWriter::Commit() {
   RAFTMQ_RETURN_IF_ERROR(file_->DataSync());
   durable_ = run_last_;
   ++flushes_;
+  preparer_->LogWrote(static_cast<int64_t>(run_bytes_));
   pieces_.clear();
   run_at_.reset();
   run_bytes_ = 0;

@@ -80,7 +80,7 @@ class LogWriter : public std::enable_shared_from_this<LogWriter> {
   // Any thread.
   absl::Status failure() const;
   size_t pending_bytes() const { return pending_bytes_.load(std::memory_order_relaxed); }
-  // Whether a zeroed segment is ready for one more Roll. Unavailable also while a roll or a
+  // Whether a segment is ready for one more Roll. Unavailable also while a roll or a
   // truncation is queued; ResourceExhausted: the disk is full.
   absl::Status CanRoll() const;
 

@@ -1,11 +1,16 @@
-// SegmentPreparer: has one zeroed, synced segment file ready, `commitlog/next`, so that a roll
-// costs a rename. Overwriting zeroed blocks needs no change of the file's metadata, which makes
-// each fdatasync of the log cheaper.
+// SegmentPreparer: has one segment file ready, `commitlog/next`, so that a roll costs a rename. Its
+// room is allocated when it is ready, so that the log cannot meet a full disk in the middle of it.
 //
-// Thread-safe. The zeroing runs in small tasks on the background runner; callbacks too, without a
+// Until it is taken it is zeroed, as long as the log leaves the disk time for it: overwriting zeroed
+// blocks needs no change of the file's metadata, which makes small fdatasyncs of the log cheaper;
+// but it doubles what a busy log writes, whose flushes are large (decision 0030). Where a file
+// system cannot allocate, the segment is ready when all of it is zeroed.
+//
+// Thread-safe. The work runs in small tasks on the background runner; callbacks too, without a
 // lock held. A task holds the preparer while it runs, so the owner may let go at any time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,7 +39,7 @@ class SegmentPreparer : public std::enable_shared_from_this<SegmentPreparer> {
     std::function<void(const absl::Status&)> on_failure;  // not for a full disk; once
   };
 
-  // `ready`: an earlier process left a file ready.
+  // `ready`: an earlier process left a file ready. It is not zeroed any further.
   SegmentPreparer(Options options, bool ready);
 
   // Begins to prepare, if nothing is ready or under way.
@@ -44,32 +49,54 @@ class SegmentPreparer : public std::enable_shared_from_this<SegmentPreparer> {
   // it is tried again and again. Another error: it failed for good.
   absl::Status state() const;
 
-  // Begins and completes it at once, blocking. REQUIRES: Start was not called yet.
+  // Begins and completes it at once, the zeroing included, blocking. REQUIRES: Start was not called
+  // yet.
   void PrepareNow();
+
+  // Nothing is prepared or zeroed any more, but for a step that is under way. For a log that failed.
+  void Stop();
+
+  // The log wrote so much more. Any thread.
+  void LogWrote(int64_t bytes) { log_wrote_.fetch_add(bytes, std::memory_order_relaxed); }
 
   // Takes the ready file, in memory only: the caller names it next. False: none is ready.
   bool Claim();
   // Gives the claimed file its name as the segment at `start`, durably, and opens it under that
-  // name. Start may follow.
+  // name. Waits for a step of zeroing that is under way; no other follows. Start may follow.
   absl::StatusOr<std::shared_ptr<File>> NameClaimed(LogPosition start);
 
  private:
-  void PostStep();
-  void Step();
-  // One step of the work; true when the file is ready.
+  // What the task's file is.
+  enum class Phase : uint8_t { kNone, kUnready, kReady };
+
+  void PostStep(int64_t delay_nanos = 0);
+  void Step(uint64_t number);
+  // The next piece of work, if there is any: false when there is none.
   absl::StatusOr<bool> Advance();
   absl::Status Begin();
-  void Finish(const absl::Status& status);
+  absl::Status ZeroOnce();
+  bool LogIsBusy();
+  absl::Status BecomeReady();
+  void Fail(const absl::Status& status);
 
   const Options options_;
 
-  // Of the work under way; only its task touches them.
+  // Of the task alone.
+  Phase phase_ = Phase::kNone;
   std::shared_ptr<File> file_;
+  bool allocated_ = false;
   int64_t zeroed_ = 0;
   int64_t synced_ = 0;
+  int64_t recently_ = 0;  // what the log wrote, decaying
 
+  std::atomic<int64_t> log_wrote_{0};  // since the last look
+
+  // Held while zeros are written to a ready file: nobody else writes there then.
+  absl::Mutex zeroing_ ABSL_ACQUIRED_BEFORE(mutex_);
   mutable absl::Mutex mutex_;
-  bool working_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t last_step_ ABSL_GUARDED_BY(mutex_) = 0;  // an earlier one that comes late does nothing
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wanted_ ABSL_GUARDED_BY(mutex_) = false;  // and is not ready yet
   bool ready_ ABSL_GUARDED_BY(mutex_);
   absl::Status trouble_ ABSL_GUARDED_BY(mutex_);  // of the last attempt
 };

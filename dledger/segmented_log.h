@@ -6,7 +6,7 @@
 //
 // Thread rules: "replica" methods are called on the one thread (or simulated task runner) that owns
 // the replica, "any" methods on any. Callbacks are posted to Options::replica. Disk writes run on
-// Options::writer, zeroing of the next segment on Options::background.
+// Options::writer, preparing of the next segment on Options::background.
 // The log may be destroyed at any time on the replica thread: tasks that are still posted do
 // nothing then. What was appended and not reported durable may be lost by that; call Stop first.
 #pragma once

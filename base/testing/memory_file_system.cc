@@ -174,6 +174,17 @@ class MemoryFileSystem::MemoryFile final : public File {
     return status;
   }
 
+  absl::Status Allocate(int64_t size) override {
+    RAFTMQ_RETURN_IF_ERROR(fs_->Enter(FileOp::kAllocate, path_));
+    {
+      absl::MutexLock lock(&fs_->mutex_);
+      RAFTMQ_RETURN_IF_ERROR(CheckOpen());
+      if (!fs_->can_allocate_) return File::Allocate(size);
+      if (static_cast<int64_t>(node_->data.size()) >= size) return absl::OkStatus();
+    }
+    return Truncate(size);
+  }
+
   absl::StatusOr<int64_t> Size() const override {
     RAFTMQ_RETURN_IF_ERROR(fs_->Enter(FileOp::kQuery, path_));
     absl::MutexLock lock(&fs_->mutex_);
@@ -551,6 +562,11 @@ void MemoryFileSystem::AddFault(FileFault fault) {
 void MemoryFileSystem::ClearFaults() {
   absl::MutexLock lock(&mutex_);
   faults_.clear();
+}
+
+void MemoryFileSystem::SetCanAllocate(bool can) {
+  absl::MutexLock lock(&mutex_);
+  can_allocate_ = can;
 }
 
 void MemoryFileSystem::SetCapacity(int64_t bytes) {

@@ -36,6 +36,7 @@ enum class FileOp : int {
   kWrite,   // PWrite, PWriteV
   kDataSync,
   kTruncate,
+  kAllocate,
   kCreateDirs,
   kRename,
   kRemove,  // Remove, RemoveAll
@@ -43,7 +44,7 @@ enum class FileOp : int {
   kQuery,  // List, Exists, Size, FreeBytes
   kLock,
 };
-inline constexpr int kFileOpCount = 12;
+inline constexpr int kFileOpCount = 13;
 
 // Makes some calls fail, or lie.
 struct FileFault {
@@ -89,6 +90,8 @@ class MemoryFileSystem final : public FileSystem {
   void ClearFaults();
   // Bytes that all files together may take; growth beyond is ResourceExhausted. -1: no limit.
   void SetCapacity(int64_t bytes);
+  // False: Allocate is Unimplemented, as on some file systems.
+  void SetCanAllocate(bool can);
   // Called before each operation, off the file system's lock: may delay it, or count.
   using Hook = std::function<void(FileOp op, const std::string& path)>;
   void SetHook(Hook hook);
@@ -141,6 +144,7 @@ class MemoryFileSystem final : public FileSystem {
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;                     // changes when a process ends
   std::vector<FileFault> faults_ ABSL_GUARDED_BY(mutex_);
   Hook hook_ ABSL_GUARDED_BY(mutex_);
+  bool can_allocate_ ABSL_GUARDED_BY(mutex_) = true;
   int64_t capacity_ ABSL_GUARDED_BY(mutex_) = -1;
   int64_t used_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t halt_in_ ABSL_GUARDED_BY(mutex_) = -1;
