@@ -6,9 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apache/rocketmq/v2/service.grpc.pb.h"
+#include "base/clock.h"
 #include "base/strings.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "raftmq/v1/admin.grpc.pb.h"
@@ -155,6 +157,25 @@ class BrokerClient {
     }
     received.grpc = reader->Finish();
     return received;
+  }
+
+  // Receives until `count` messages have come, for at most 30 s: a send is answered when it is
+  // committed, a moment before it can be received. Ends early on a status that is a refusal.
+  Received ReceiveCount(const v2::ReceiveMessageRequest& request, size_t count) const {
+    const int64_t end_ms = SystemClock()->MonotonicMillis() + 30'000;
+    Received all;
+    while (true) {
+      Received next = Receive(request);
+      for (v2::Message& message : next.messages) all.messages.push_back(std::move(message));
+      all.grpc = next.grpc;
+      all.status = next.status;
+      all.ended_with_timestamp = next.ended_with_timestamp;
+      const bool goes_on = next.grpc.ok() && (next.status.code() == v2::OK ||
+                                              next.status.code() == v2::MESSAGE_NOT_FOUND);
+      if (all.messages.size() >= count || !goes_on || SystemClock()->MonotonicMillis() >= end_ms) {
+        return all;
+      }
+    }
   }
 
   v2::AckMessageResponse Ack(const std::string& group, const v2::Message& message) const {
