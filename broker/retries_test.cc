@@ -246,7 +246,8 @@ TEST_F(AloneTest, AnOrderlyConsumerForwardsAMessageAndTheNextOneComes) {
   EXPECT_EQ(Forward(client, second.messages[0], /*with_handle=*/false), v2::OK) << "as C++ does";
   EXPECT_EQ(Forward(client, second.messages[0], /*with_handle=*/false), v2::INVALID_RECEIPT_HANDLE);
   EXPECT_EQ(client.Receive(one).messages.at(0).body(), "A3");
-  EXPECT_EQ(Receive(client, kDlq, 5, "undertakers").size(), 2);
+  const auto letters = BrokerClient::MakeReceive(kDlq, "undertakers", 5);
+  EXPECT_EQ(client.ReceiveCount(letters, 2).messages.size(), 2);
 }
 
 TEST_F(AloneTest, ADeadLetteredMessageLetsAParkedReceiverOfItsMessageGroupGoOn) {
@@ -359,6 +360,9 @@ TEST_F(GroupOfThreeTest, AnyMemberSendsDeadLettersBackOnce) {
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response;
   };
+  // A letter can be read a moment after it was forwarded.
+  while (redrive().messages_size() == 0 && !HasFailure()) {
+  }
   ASSERT_EQ(redrive().messages_size(), 1);
   EXPECT_TRUE(Receive(client, "orders", 1).empty()) << "it was a dry run";
   request.set_dry_run(false);
