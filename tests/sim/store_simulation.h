@@ -105,7 +105,7 @@ inline constexpr SimulationCount kSimulationCounts[] = {
     {&SimulationResult::overtaken, "of these, before an earlier one", 80},
     {&SimulationResult::topics_deleted, "topics deleted and made anew", 60},
     {&SimulationResult::gone_unread, "messages that went with their topic", 60},
-    {&SimulationResult::mortal_consumed, "consumed of such a topic", 600},
+    {&SimulationResult::mortal_consumed, "consumed of such a topic", 250},
     {&SimulationResult::faults, "faults"},
     {&SimulationResult::terms, "terms"},
 };
