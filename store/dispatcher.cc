@@ -130,6 +130,17 @@ absl::Status Dispatcher::AddToQueueAndIndex(const RecordHeaderView& record) {
   return absl::OkStatus();
 }
 
+// What is acked lets the next message of its lite topic through, and a receive looks for that in the
+// applied state (LiteReceive): the one that came between the ack's answer and now must look again.
+void Dispatcher::NoteAcked(std::string_view topic, QueueId queue) {
+  if (IsLiteTopic(topic)) arrivals_.AddOlder(topic, queue);
+}
+
+void Dispatcher::NoteSettled(const Settlement& settlement) {
+  const auto* lease = std::get_if<LeaseRef>(&settlement);
+  if (lease != nullptr) NoteAcked(lease->topic, lease->queue);
+}
+
 // Consume queue first, state second: an offset that readers see in the state can be read.
 absl::Status Dispatcher::ApplyRecords(const CommittedEntry& entry) {
   records_.clear();
@@ -159,6 +170,10 @@ absl::Status Dispatcher::ApplyRecords(const CommittedEntry& entry) {
                                                AudienceOf(record.for_group)));
       counters_->CountRecord(record, state);
       RAFTMQ_RETURN_IF_ERROR(ApplyRecordEffects(record, state));
+      if (record.settles.data() != nullptr) {
+        RAFTMQ_ASSIGN_OR_RETURN(const Settlement settlement, ParseSettlement(record.settles));
+        NoteSettled(settlement);
+      }
     }
     return absl::OkStatus();
   });
@@ -191,6 +206,10 @@ absl::Status Dispatcher::ApplyCommand(const Command& command, LogIndex index) {
   const auto* change = std::get_if<ChangeInvisible>(&command.body);
   const auto* offset = std::get_if<UpdateOffset>(&command.body);
   const auto* move = std::get_if<MoveOffsets>(&command.body);
+  if (const auto* ack = std::get_if<Ack>(&command.body)) {
+    for (const Ack::Item& item : ack->items) NoteAcked(ack->topic, item.queue);
+  }
+  if (const auto* settle = std::get_if<Settle>(&command.body)) NoteSettled(settle->settles);
   return applied_->Write([&](BrokerState& state) {
     if (change != nullptr) {
       const Lease* lease =

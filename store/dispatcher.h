@@ -30,6 +30,7 @@
 #include "store/message_record.h"
 #include "store/recent_sends.h"
 #include "store/record_reader.h"
+#include "store/settlement.h"
 #include "store/state_store.h"
 #include "store/store_counters.h"
 
@@ -86,6 +87,8 @@ class Dispatcher {
   absl::Status ApplyRetain(const Command& command, LogIndex index)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
   absl::Status AddToQueueAndIndex(const RecordHeaderView& record);
+  void NoteAcked(std::string_view topic, QueueId queue);
+  void NoteSettled(const Settlement& settlement);
   absl::Status FinishBatch(const dledger::CommittedEntry& last)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
   // What the state says at state_index_ goes to the database.
@@ -113,7 +116,7 @@ class Dispatcher {
   LogPosition last_end_ ABSL_GUARDED_BY(apply_mutex_);
   LogIndex state_index_ ABSL_GUARDED_BY(apply_mutex_);  // last entry that the state has
   std::vector<RecordHeaderView> records_ ABSL_GUARDED_BY(apply_mutex_);  // of one entry; reused
-  ArrivalNotes arrivals_;
+  ArrivalNotes arrivals_;  // of the apply thread
 };
 
 }  // namespace raftmq::store

@@ -337,6 +337,38 @@ TEST_F(LiteTopicsTest, OneThatFailsTooOftenIsDeadLettered) {
   EXPECT_THAT(member_.ReceiveBodies("G2", "%DLQ%G"), ElementsAre("a1"));
 }
 
+class LiteListener final : public ArrivalListener {
+ public:
+  void OnArrival(const std::string& topic, QueueId, const Arrival&) override {
+    told.push_back(topic);
+  }
+  std::vector<std::string> told;
+};
+
+// A receive looks at what is applied, which may not have the ack yet that its client was answered.
+TEST_F(LiteTopicsTest, WhoWaitsIsToldWhenWhatHeldTheNextMessageUpIsAppliedAsAckedOrDeadLettered) {
+  GroupConfig group;
+  group.name = "G";
+  group.retry_max_times = 0;
+  ASSERT_TRUE(member_.UpdateGroup(group).ok());
+  for (const char* body : {"a1", "a2", "a3"}) Send("a", body);
+  Subscribe({"a"});
+  LiteListener listener;
+  member_.store().SetArrivalListener(&listener);
+  const std::string topic = LiteTopicName("P", "a");
+  ASSERT_THAT(Receive(1), ElementsAre("a1"));
+  EXPECT_THAT(listener.told, IsEmpty());
+  Ack("a1");
+  EXPECT_THAT(listener.told, ElementsAre(topic));
+  ASSERT_THAT(Receive(1), ElementsAre("a2"));
+  ASSERT_TRUE(member_.Nack("G", topic, held_.at("a2").receipt_handle).ok());
+  listener.told.clear();
+  ASSERT_EQ(member_.DeadLetterDue(), 1);
+  EXPECT_THAT(listener.told, testing::Contains(topic));
+  EXPECT_THAT(Receive(1), ElementsAre("a3"));
+  member_.Kill();
+}
+
 TEST(LiteTopicNames, AreMadeAndTakenApart) {
   const std::string name = LiteTopicName("orders", "s-1");
   EXPECT_EQ(name, "%LMQ%$orders$s-1");
