@@ -507,6 +507,12 @@ void GroupQueues::Leave(const HeldPtr& held) {
 
 // It may be another's. What is in hand is finished, but not committed; then it is taken anew.
 void GroupQueues::Lose(const HeldPtr& held) {
+  if (!held->lost && !held->leaving) {
+    LOG(WARNING) << "queue " << held->queue.queue << " of topic " << held->queue.topic << " at "
+                 << held->queue.broker_name << " is taken anew: its lock was not renewed in time, "
+                 << "or somebody moved the group's offset; what was consumed and not committed yet "
+                 << "comes again";
+  }
   held->lost = true;
   Leave(held);
 }
