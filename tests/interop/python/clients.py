@@ -1,5 +1,6 @@
 """The official client, with what the scenarios have in common. The cluster is in $RAFTMQ_CLUSTER_DIR."""
 
+import asyncio
 import os
 import pathlib
 import subprocess
@@ -21,6 +22,7 @@ from console import check, wait_until  # noqa: E402
 from local_cluster import DOWN, Cluster  # noqa: E402
 from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression,  # noqa: E402
                       Message, MessageListener, Producer, PushConsumer, SimpleConsumer)
+from rocketmq.v5.client.connection import RpcClient  # noqa: E402
 
 CLUSTER = Cluster.load(os.environ["RAFTMQ_CLUSTER_DIR"])
 _mine = threading.local()  # .running: the clients that this thread's scenario started
@@ -48,6 +50,9 @@ def configuration(endpoints=None):
 
 
 def started(client):
+    # When its QueryRoute is answered at once, the client opens its Telemetry stream in this thread and
+    # asks asyncio for the thread's event loop; only main threads have one (docs/clients.md).
+    asyncio.set_event_loop(RpcClient.get_channel_io_loop())
     client.startup()
     _running().append(client)
     return client

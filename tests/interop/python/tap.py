@@ -39,6 +39,8 @@ class _Report:
                 return
             self.failed += 1
             lines = "".join(traceback.format_exception(error)).splitlines()[-12:]
+            if error.__context__:  # the client's own cleaning up may have failed after it
+                lines.append(f"the first error: {error.__context__!r}")
             print("\n".join([f"not ok {self._number} - {name}", "  ---", *("  " + l for l in lines),
                              "  ..."]), flush=True)
 
