@@ -187,6 +187,34 @@ TEST_F(ClusterTest, TheAckLevelComesFromTheRequestOrTheTopicAndTheAnswerSaysWhat
   EXPECT_EQ(send(""), Answer(v2::OK, ""));
 }
 
+class AsyncFlushTest : public ClusterTest {
+ protected:
+  void Configure(BrokerConfig* config) const override { config->flushDiskType = "ASYNC_FLUSH"; }
+};
+
+TEST_F(AsyncFlushTest, ASendIsAnsweredWhenAMajorityHasItInMemoryAndADelayedOneWhenItIsOnDisk) {
+  const BrokerClient client = Client(Follower());
+  ASSERT_TRUE(client.UpdateTopic("orders").ok());
+  ASSERT_TRUE(client.UpdateTopic("later", 1, adm::DELAY).ok());
+  const auto reached = [&](v2::Message message) {
+    grpc::ClientContext context;
+    client.Fill(&context);
+    v2::SendMessageRequest request;
+    *request.add_messages() = std::move(message);
+    v2::SendMessageResponse response;
+    EXPECT_TRUE(client.messaging()->SendMessage(&context, request, &response).ok());
+    EXPECT_EQ(response.status().code(), v2::OK) << response.status().message();
+    const auto& headers = context.GetServerInitialMetadata();
+    const auto level = headers.find("x-raftmq-ack-level");
+    return level == headers.end() ? std::string()
+                                  : std::string(level->second.data(), level->second.size());
+  };
+  EXPECT_EQ(reached(BrokerClient::MakeMessage("orders", "hi", "A1")), "quorum");
+  v2::Message later = BrokerClient::MakeMessage("later", "hi", "A2");
+  (*later.mutable_user_properties())["DELAY"] = "18";
+  EXPECT_EQ(reached(std::move(later)), "") << "quorum_fsync, whatever was asked for";
+}
+
 TEST_F(MutualTlsTest, ForwardingWorksAndWhoeverHasNoCertificateStaysOutside) {
   const BrokerClient client = Client(Follower());
   ASSERT_TRUE(client.UpdateTopic("orders").ok());

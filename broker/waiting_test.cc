@@ -70,9 +70,11 @@ class AloneTest : public testing::Test {
 
   int64_t check_interval_ms_ = 30'000;
   int64_t check_max_ = 15;
+  int64_t max_delay_s_ = BrokerConfig().timerMaxDelaySec;
   BrokerGroup group_{{.folder = Folder(), .members = 1, .configure = [this](BrokerConfig* config) {
                         config->transactionCheckInterval = check_interval_ms_;
                         config->transactionCheckMax = check_max_;
+                        config->timerMaxDelaySec = max_delay_s_;
                       }}};
 };
 
@@ -130,6 +132,18 @@ TEST_F(AloneTest, ADelayLevelIsADelay) {
   ASSERT_EQ(received.messages.size(), 1) << received.status.message();
   EXPECT_GE(SystemClock()->WallMillis() - sent_ms, 1'000);
   EXPECT_EQ(received.messages[0].system_properties().message_type(), v2::DELAY);
+}
+
+TEST_F(AloneTest, OneSettingSaysHowFarAheadADelayMayBe) {
+  group_.Stop(0);
+  max_delay_s_ = 3'600;
+  group_.Start(0);
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("later", 1, adm::DELAY).ok());
+  const int64_t hour_ms = SystemClock()->WallMillis() + 3'600'000;
+  EXPECT_EQ(client.Send(Delayed("later", "A1", hour_ms + 60'000)).status().code(),
+            v2::ILLEGAL_DELIVERY_TIME);
+  EXPECT_EQ(client.Send(Delayed("later", "A2", hour_ms - 60'000)).status().code(), v2::OK);
 }
 
 TEST_F(AloneTest, WhatIsTooLateOrTwoThingsAtOnceIsRefused) {

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "base/thread.h"
+#include "client/pull_consumer.h"
 #include "tests/client/grpc_cluster.h"
 
 namespace raftmq::client {
@@ -11,7 +12,24 @@ namespace {
 using ::testing::Each;
 using ::testing::SizeIs;
 
-class FailoverTest : public ClientTest {};
+class FailoverTest : public ClientTest {
+ protected:
+  // How many messages a topic of broker-a has.
+  int64_t Stored(const std::string& topic, int queues) {
+    PullConsumerOptions options;
+    options.namesrvAddr = NamesrvAddr();
+    options.consumerGroup = "counters";
+    auto consumer = PullConsumer::Start(options);
+    CHECK(consumer.ok()) << consumer.status();
+    int64_t stored = 0;
+    for (int queue = 0; queue < queues; ++queue) {
+      auto end = (*consumer)->MaxOffset({topic, "broker-a", QueueId(queue)});
+      CHECK(end.ok()) << end.status();
+      stored += end->value();
+    }
+    return stored;
+  }
+};
 
 TEST_F(FailoverTest, SendsGoOnWhileTheLeaderChanges) {
   StartNameServers(1);
@@ -42,6 +60,8 @@ TEST_F(FailoverTest, SendsGoOnWhileTheLeaderChanges) {
     got.insert(some.begin(), some.end());
   }
   EXPECT_EQ(got, sent);
+  EXPECT_EQ(Stored("orders", 4), static_cast<int64_t>(sent.size()))
+      << "a send that was tried again is one message";
 }
 
 TEST_F(FailoverTest, OneGroupsDeathLeavesTheOthersQueuesAndItsMessagesReturnWithIt) {

@@ -165,7 +165,8 @@ TEST_F(RequestReplyTest, EveryRequestEndsWhileTheLeaderDiesAndLaterOnesAreAnswer
   }
   stopper.join();
   all.Wait();
-  LOG(INFO) << answered << " answered, " << timed_out << " timed out";
+  EXPECT_EQ(answered + timed_out, kRequests) << answered << " answered, " << timed_out
+                                             << " timed out";
   auto after = requester->Request(Make("questions", "after"), 20'000);
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_EQ(after->body, "re: after");

@@ -265,7 +265,17 @@ TEST_F(AckLevels, APowerCutLosesNothingThatAMajoritysDisksHave) {
   EXPECT_TRUE(Stored());
 }
 
-TEST_F(AckLevels, AKilledLeaderLosesWhatOnlyItHadAndAMajoritysMemoryKeepsIt) {
+TEST_F(AckLevels, ALeaderThatDiesLosesWhatOnlyItHad) {
+  cluster_.Isolate({leader_});
+  ASSERT_EQ(Reached(Send(AckLevel::kLeaderMemory), 50 * kMillisecond), AckLevel::kLeaderMemory);
+  cluster_.Crash(leader_, SimCluster::End::kKill);
+  cluster_.HealNetwork();
+  Lead();
+  scheduler_.RunFor(kSecond);
+  EXPECT_FALSE(Stored());
+}
+
+TEST_F(AckLevels, AMajoritysMemoryKeepsWhatItHasWhenTheLeaderDies) {
   ASSERT_EQ(Reached(Send(AckLevel::kMajorityMemory), 50 * kMillisecond), AckLevel::kMajorityMemory);
   cluster_.Crash(leader_, SimCluster::End::kKill);
   Lead();
