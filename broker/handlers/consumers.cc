@@ -112,6 +112,27 @@ store::NewMessage Again(const store::RecordView& record) {
   return message;
 }
 
+// What the store knows a copy's sender by (store/recent_sends.h): what was read, and where. So a
+// request that is repeated, as after an unknown outcome, by whomever, makes no second copy; the
+// next attempt is read elsewhere. What is read once more because offsets were moved fails anew.
+std::string SenderOfCopy(const v1::SendMessageBackRequest& request, LogIndex topic_created,
+                         LogIndex group_created, uint64_t latest_move) {
+  return StrCat("%SENDBACK%", request.group(), " ", group_created, " ", request.topic(), " ",
+                topic_created, " ", request.queue(), " ", request.offset(), " ", latest_move);
+}
+
+// Of the group's offsets on the topic; 0: none.
+uint64_t LatestMove(const store::MessageStore& store, const std::string& group,
+                    const std::string& topic) {
+  const auto moves = store.ListOffsetMoves(group);
+  uint64_t latest = 0;
+  if (!moves.ok()) return latest;
+  for (const store::OffsetMove& move : *moves) {
+    if (move.topic == topic) latest = move.number;
+  }
+  return latest;
+}
+
 }  // namespace
 
 absl::Status ConsumersHandlers::Check(const CallContext& context, const std::string& group) const {
@@ -178,16 +199,19 @@ absl::StatusOr<ConsumersHandlers::Returned> ConsumersHandlers::Return(
                                 " has no message at offset ", request.offset()));
   }
   RAFTMQ_ASSIGN_OR_RETURN(const store::RecordView record, store::ParseRecord(records[0]));
-  int32_t max_retries = request.max_retries();
-  if (!request.has_max_retries()) {
-    const auto group = deps_.store->FindGroup(request.group());
-    max_retries = group.ok() ? group->retry_max_times : store::GroupConfig().retry_max_times;
-  }
+  RAFTMQ_ASSIGN_OR_RETURN(const store::TopicConfig read, deps_.store->FindTopic(request.topic()));
+  const store::GroupConfig group =
+      deps_.store->FindGroup(request.group()).value_or(store::GroupConfig());
+  const int32_t max_retries =
+      request.has_max_retries() ? request.max_retries() : group.retry_max_times;
   const int32_t retries = RetriesOf(record);
   const std::string_view origin = record.properties.Get(property::kRetryTopic);
   const std::string topic = origin.empty() ? request.topic() : std::string(origin);
   Returned returned;
   returned.message = Again(record);
+  returned.message.client_id =
+      SenderOfCopy(request, read.created_index, group.created_index,
+                   LatestMove(*deps_.store, request.group(), request.topic()));
   auto& properties = returned.message.user_properties;
   if (retries >= max_retries) {
     returned.dead_lettered = true;
