@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -25,16 +26,16 @@ constexpr char kGroup[] = "billing";
 constexpr char kRetry[] = "%RETRY%billing";
 constexpr char kDlq[] = "%DLQ%billing";
 // Longer than any test.
-constexpr int32_t kLongLevel = 4;
-constexpr int64_t kLongMs = 7'200'000;
+constexpr int32_t kLongLevel = 5;
+constexpr int64_t kHourMs = 3'600'000;
 
 std::string Folder() {
   return StrCat(testing::TempDir(), "/send-back-",
                 testing::UnitTest::GetInstance()->current_test_info()->name(), "-", getpid());
 }
 
-// Level 3 is over soon, so that its message can be read again; none of the others is.
-void WithLongDelays(BrokerConfig* config) { config->messageDelayLevel = "1h 1h 1s 2h 3h"; }
+// Levels 3 and 4, of the first two retries, are over soon, so that they can be read.
+void WithLongDelays(BrokerConfig* config) { config->messageDelayLevel = "1h 1h 1s 1s 2h 3h"; }
 
 class Consumer {
  public:
@@ -48,6 +49,7 @@ class Consumer {
   struct Asked {
     std::optional<int32_t> max_retries;
     int32_t level = 0;
+    int32_t queue = 0;
   };
   // Whether it was dead-lettered.
   bool SendBack(const std::string& topic, int64_t offset) {
@@ -57,6 +59,7 @@ class Consumer {
     v1::SendMessageBackRequest request;
     request.set_group(kGroup);
     request.set_topic(topic);
+    request.set_queue(asked.queue);
     request.set_offset(offset);
     request.set_delay_level(asked.level);
     if (asked.max_retries.has_value()) request.set_max_retries(*asked.max_retries);
@@ -81,12 +84,13 @@ class Consumer {
     EXPECT_EQ(AwaitStored("orders", ids.size()).size(), ids.size());
   }
 
-  // All that is in queue 0.
-  std::vector<adm::StoredMessage> Stored(const std::string& topic) {
+  // All that is in the queue.
+  std::vector<adm::StoredMessage> Stored(const std::string& topic, int32_t queue) {
     grpc::ClientContext context;
     client_.Fill(&context);
     adm::MessageByOffsetRequest request;
     request.set_topic(topic);
+    request.set_queue(queue);
     request.set_max_messages(32);
     adm::QueryMessagesResponse response;
     client_.admin()->MessageByOffset(&context, request, &response);
@@ -94,8 +98,9 @@ class Consumer {
   }
 
   // Once there are that many, or after a while.
-  std::vector<adm::StoredMessage> AwaitStored(const std::string& topic, size_t count) {
-    return Await(count, [&] { return Stored(topic); });
+  std::vector<adm::StoredMessage> AwaitStored(const std::string& topic, size_t count,
+                                              int32_t queue = 0) {
+    return Await(count, [&] { return Stored(topic, queue); });
   }
 
   // The delayed messages that are not delivered yet.
@@ -152,14 +157,35 @@ class SendBackTest : public testing::Test {
     ASSERT_TRUE(client().UpdateTopic("orders", 1).ok());
     ASSERT_TRUE(UpdateGroup().ok());
   }
-  grpc::Status UpdateGroup(int32_t retries = 16) {
+  grpc::Status UpdateGroup(int32_t retries = 16, const adm::RetryPolicy& policy = {}) {
     grpc::ClientContext context;
     client().Fill(&context);
     adm::UpdateGroupRequest request;
     request.set_name(kGroup);
     request.set_retry_max_times(retries);
+    *request.mutable_retry_policy() = policy;
     adm::UpdateGroupResponse response;
     return client().admin()->UpdateGroup(&context, request, &response);
+  }
+  // Of the message, which was read there, until it is dead: one retry before.
+  adm::StoredMessage DeadLetterOf(const std::string& topic, int32_t queue, int64_t offset) {
+    EXPECT_FALSE(consumer_->SendBack(topic, offset, {.max_retries = 1, .queue = queue}));
+    EXPECT_EQ(consumer_->AwaitStored(kRetry, 1).size(), 1);
+    EXPECT_TRUE(consumer_->SendBack(kRetry, 0, {.max_retries = 1}));
+    const std::vector<adm::StoredMessage> dead = consumer_->AwaitStored(kDlq, 1);
+    EXPECT_EQ(dead.size(), 1);
+    return dead.empty() ? adm::StoredMessage() : dead[0];
+  }
+  adm::DeadLetter Redrive() {
+    grpc::ClientContext context;
+    client().Fill(&context);
+    adm::RedriveDeadLettersRequest request;
+    request.set_group(kGroup);
+    adm::RedriveDeadLettersResponse response;
+    const grpc::Status status = client().admin()->RedriveDeadLetters(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.messages_size(), 1);
+    return response.messages_size() == 0 ? adm::DeadLetter() : response.messages(0);
   }
   const BrokerClient& client() const { return consumer_->client(); }
 
@@ -210,6 +236,131 @@ TEST_F(SendBackTest, WhatIsReadOnceMoreByAnOperatorsWishIsACopyOfItsOwn) {
   ASSERT_TRUE(moved.ok()) << moved.error_message();
   EXPECT_FALSE(consumer_->SendBack("orders", 0, {.level = kLongLevel}));
   EXPECT_EQ(IdsOf(consumer_->AwaitDelayed(2)), (std::vector<std::string>{"A1", "A1"}));
+}
+
+constexpr char kMessageGroup[] = "__SHARDINGKEY";
+constexpr char kPriority[] = "_SYS_MSG_PRIORITY_";
+
+TEST_F(SendBackTest, ADeadLetterKeepsMessageGroupAndOriginAndGoesBackToIts) {
+  ASSERT_TRUE(client().UpdateTopic("steps", 4, adm::FIFO).ok());
+  v2::Message message = BrokerClient::MakeMessage("steps", "step", "A1", "order-7");
+  (*message.mutable_user_properties())["color"] = "red";
+  const v2::SendMessageResponse first = client().Send(message);
+  ASSERT_EQ(first.status().code(), v2::OK) << first.status().message();
+  message.mutable_system_properties()->set_message_id("A2");
+  ASSERT_EQ(client().Send(message).status().code(), v2::OK);
+  int32_t queue = 0;  // the one that the message group is in
+  while (consumer_->Stored("steps", queue).size() < 2) queue = (queue + 1) % 4;
+
+  const adm::StoredMessage dead = DeadLetterOf("steps", queue, 1);
+  const std::map<std::string, std::string> properties(dead.properties().begin(),
+                                                      dead.properties().end());
+  const auto is = [&](const char* name, const std::string& value) {
+    return testing::Contains(testing::Pair(name, value));
+  };
+  EXPECT_EQ(dead.message_id(), "A2");
+  EXPECT_EQ(dead.body(), "step");
+  EXPECT_THAT(properties, is(kMessageGroup, "order-7"));
+  EXPECT_THAT(properties, is("color", "red"));
+  EXPECT_THAT(properties, is("DLQ_ORIGIN_TOPIC", "steps"));
+  EXPECT_THAT(properties, is("DLQ_ORIGIN_MESSAGE_ID", "A2"));
+  EXPECT_THAT(properties, is("DLQ_ORIGIN_QUEUE_ID", StrCat(queue)));
+  EXPECT_THAT(properties, is("DLQ_ORIGIN_OFFSET", "1"));
+  EXPECT_THAT(properties, is("DLQ_ORIGIN_GROUP", kGroup));
+  EXPECT_THAT(properties, is("DLQ_REASON", "MAX_ATTEMPTS"));
+  EXPECT_FALSE(properties.contains("RETRY_TOPIC"));
+
+  EXPECT_EQ(Redrive().failure(), "");
+  const std::vector<adm::StoredMessage> back = consumer_->AwaitStored("steps", 3, queue);
+  ASSERT_EQ(back.size(), 3);
+  EXPECT_EQ(back[2].message_id(), "A2");
+  EXPECT_EQ(back[2].properties().at(kMessageGroup), "order-7");
+  EXPECT_FALSE(back[2].properties().contains("DLQ_ORIGIN_QUEUE_ID"));
+  EXPECT_FALSE(back[2].properties().contains("RECONSUME_TIME"));
+}
+
+TEST_F(SendBackTest, ADeadLetterKeepsPriorityAndGoesBackToIt) {
+  ASSERT_TRUE(client().UpdateTopic("urgent", 4, adm::PRIORITY).ok());
+  v2::Message message = BrokerClient::MakeMessage("urgent", "now", "A1");
+  message.mutable_system_properties()->set_priority(2);
+  message.mutable_system_properties()->set_message_type(v2::PRIORITY);
+  const v2::SendMessageResponse sent = client().Send(message);
+  ASSERT_EQ(sent.status().code(), v2::OK) << sent.status().message();
+  ASSERT_EQ(consumer_->AwaitStored("urgent", 1, 2).size(), 1);
+  const adm::StoredMessage dead = DeadLetterOf("urgent", 2, 0);
+  EXPECT_EQ(dead.properties().at(kPriority), "2");
+  EXPECT_EQ(dead.properties().at("DLQ_ORIGIN_QUEUE_ID"), "2");
+  EXPECT_EQ(Redrive().failure(), "");
+  const std::vector<adm::StoredMessage> back = consumer_->AwaitStored("urgent", 2, 2);
+  ASSERT_EQ(back.size(), 2);
+  EXPECT_EQ(back[1].properties().at(kPriority), "2");
+}
+
+TEST_F(SendBackTest, TheGroupSaysHowOftenAMessageComesAgain) {
+  ASSERT_TRUE(UpdateGroup(1).ok());
+  consumer_->Send({"A1"});
+  EXPECT_FALSE(consumer_->SendBack("orders", 0));
+  ASSERT_EQ(consumer_->AwaitStored(kRetry, 1).size(), 1);
+  EXPECT_TRUE(consumer_->SendBack(kRetry, 0));
+  EXPECT_EQ(consumer_->AwaitStored(kDlq, 1).size(), 1);
+}
+
+int64_t DelayMsOf(const adm::StoredMessage& message) {
+  return std::stoll(message.properties().at("TIMER_OUT_MS")) - message.store_ms();
+}
+
+TEST_F(SendBackTest, EachRetryIsALevelLaterThanTheOneBefore) {
+  consumer_->Send({"A1"});
+  EXPECT_FALSE(consumer_->SendBack("orders", 0));
+  ASSERT_EQ(consumer_->AwaitStored(kRetry, 1).size(), 1);
+  EXPECT_FALSE(consumer_->SendBack(kRetry, 0));
+  const std::vector<adm::StoredMessage> copies = consumer_->AwaitStored(kRetry, 2);
+  ASSERT_EQ(copies.size(), 2);
+  EXPECT_EQ(copies[0].properties().at("TIMER_DELAY_LEVEL"), "3");
+  EXPECT_EQ(copies[1].properties().at("TIMER_DELAY_LEVEL"), "4");
+  EXPECT_FALSE(consumer_->SendBack(kRetry, 1));
+  const std::vector<adm::StoredMessage> third = consumer_->AwaitDelayed(1);
+  ASSERT_EQ(third.size(), 1);
+  EXPECT_EQ(third[0].properties().at("TIMER_DELAY_LEVEL"), "5");
+  EXPECT_NEAR(DelayMsOf(third[0]), 2 * kHourMs, 60'000);
+}
+
+TEST_F(SendBackTest, AGroupsOwnListOfDelaysIsKeptUnlessTheConsumerAsksForALevel) {
+  adm::RetryPolicy policy;
+  for (const int64_t ms : {int64_t{50}, 5 * kHourMs}) policy.mutable_customized()->add_next_ms(ms);
+  ASSERT_TRUE(UpdateGroup(16, policy).ok());
+  consumer_->Send({"A1"});
+  EXPECT_FALSE(consumer_->SendBack("orders", 0));
+  ASSERT_EQ(consumer_->AwaitStored(kRetry, 1).size(), 1);
+  EXPECT_FALSE(consumer_->SendBack(kRetry, 0));
+  std::vector<adm::StoredMessage> delayed = consumer_->AwaitDelayed(1);
+  ASSERT_EQ(delayed.size(), 1);
+  EXPECT_FALSE(delayed[0].properties().contains("TIMER_DELAY_LEVEL"));
+  EXPECT_NEAR(DelayMsOf(delayed[0]), 5 * kHourMs, 60'000);
+
+  ASSERT_EQ(client().Send(BrokerClient::MakeMessage("orders", "A2", "A2")).status().code(), v2::OK);
+  ASSERT_EQ(consumer_->AwaitStored("orders", 2).size(), 2);
+  EXPECT_FALSE(consumer_->SendBack("orders", 1, {.level = kLongLevel}));
+  delayed = consumer_->AwaitDelayed(2);
+  ASSERT_EQ(delayed.size(), 2);
+  const adm::StoredMessage& asked = delayed[delayed[0].message_id() == "A2" ? 0 : 1];
+  EXPECT_EQ(asked.message_id(), "A2");
+  EXPECT_NEAR(DelayMsOf(asked), 2 * kHourMs, 60'000);
+}
+
+TEST_F(SendBackTest, AGroupsOwnExponentialDelaysAreKept) {
+  adm::RetryPolicy policy;
+  policy.mutable_exponential()->set_initial_ms(100);
+  policy.mutable_exponential()->set_max_ms(12 * kHourMs);
+  policy.mutable_exponential()->set_multiplier(1'000);
+  ASSERT_TRUE(UpdateGroup(16, policy).ok());
+  consumer_->Send({"A1"});
+  EXPECT_FALSE(consumer_->SendBack("orders", 0));
+  ASSERT_EQ(consumer_->AwaitStored(kRetry, 1).size(), 1);
+  EXPECT_FALSE(consumer_->SendBack(kRetry, 0));
+  const std::vector<adm::StoredMessage> delayed = consumer_->AwaitDelayed(1);
+  ASSERT_EQ(delayed.size(), 1);
+  EXPECT_NEAR(DelayMsOf(delayed[0]), 100'000, 30'000);
 }
 
 class GroupOfThreeTest : public testing::Test {

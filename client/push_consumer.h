@@ -43,7 +43,8 @@ struct ConsumeConcurrentlyContext {
   // With kConsumeSuccess: the last message of the batch that was consumed; those behind it come
   // again. All, if it is not changed.
   size_t ack_index = std::numeric_limits<size_t>::max();
-  // Of those that come again: a level of the brokers' messageDelayLevel; 0: by how often they came.
+  // Of those that come again: a level of the brokers' messageDelayLevel; 0: by how often they came,
+  // as the group's retry policy has it, or if none was set RocketMQ's levels.
   int32_t delay_level_when_next_consume = 0;
 };
 

@@ -12,6 +12,7 @@
 #include "store/message_properties.h"
 #include "store/message_record.h"
 #include "store/names.h"
+#include "store/retry_policy.h"
 
 namespace raftmq::broker {
 namespace {
@@ -89,7 +90,24 @@ int32_t RetriesOf(const store::RecordView& record) {
   return absl::SimpleAtoi(ToAbsl(text), &retries) && retries > 0 ? retries : 0;
 }
 
-// The message again, as it was sent, but for its topic.
+// Where the group read the message first: a copy in a retry topic says it.
+struct Origin {
+  std::string topic;
+  // "": not known, of a copy that was made before copies said it.
+  std::string queue;
+  std::string offset;
+};
+
+Origin OriginOf(const v1::SendMessageBackRequest& request, const store::RecordView& record) {
+  const std::string_view topic = record.properties.Get(property::kRetryTopic);
+  if (topic.empty()) return {request.topic(), StrCat(request.queue()), StrCat(request.offset())};
+  return {std::string(topic), std::string(record.properties.Get(property::kDlqOriginQueueId)),
+          std::string(record.properties.Get(property::kDlqOriginOffset))};
+}
+
+// The message again, as it was sent, but for its topic. In a retry topic, too: group and priority
+// order nothing there, which has one queue and no receivers by lease, but the listener and the dead
+// letter that the copy may become want them.
 store::NewMessage Again(const store::RecordView& record) {
   store::NewMessage message;
   message.message_id = std::string(record.unique_key());
@@ -100,6 +118,10 @@ store::NewMessage Again(const store::RecordView& record) {
   const std::string_view born_host = record.properties.Get(property::kBornHost);
   message.born_host = born_host.empty() ? record.born_host.ToString() : std::string(born_host);
   message.message_group = std::string(record.properties.Get(property::kShardingKey));
+  int32_t priority = 0;
+  if (absl::SimpleAtoi(ToAbsl(record.properties.Get(property::kPriority)), &priority)) {
+    message.priority = priority;
+  }
   message.trace_context = std::string(record.properties.Get(property::kTraceContext));
   for (std::string_view rest = record.keys(); !rest.empty();) {
     const size_t space = std::min(rest.find(store::kKeySeparator), rest.size());
@@ -107,7 +129,9 @@ store::NewMessage Again(const store::RecordView& record) {
     rest.remove_prefix(std::min(space + 1, rest.size()));
   }
   record.properties.ForEach([&](std::string_view name, std::string_view value) {
-    if (!IsSystemProperty(name)) message.user_properties.emplace(name, value);
+    // The message group is not among RocketMQ's reserved names.
+    if (IsSystemProperty(name) || name == property::kShardingKey) return;
+    message.user_properties.emplace(name, value);
   });
   return message;
 }
@@ -205,34 +229,47 @@ absl::StatusOr<ConsumersHandlers::Returned> ConsumersHandlers::Return(
   const int32_t max_retries =
       request.has_max_retries() ? request.max_retries() : group.retry_max_times;
   const int32_t retries = RetriesOf(record);
-  const std::string_view origin = record.properties.Get(property::kRetryTopic);
-  const std::string topic = origin.empty() ? request.topic() : std::string(origin);
+  const Origin origin = OriginOf(request, record);
   Returned returned;
-  returned.message = Again(record);
-  returned.message.client_id =
-      SenderOfCopy(request, read.created_index, group.created_index,
-                   LatestMove(*deps_.store, request.group(), request.topic()));
-  auto& properties = returned.message.user_properties;
+  store::NewMessage& message = returned.message;
+  message = Again(record);
+  message.client_id = SenderOfCopy(request, read.created_index, group.created_index,
+                                   LatestMove(*deps_.store, request.group(), request.topic()));
+  auto& properties = message.user_properties;
+  if (!origin.queue.empty()) {
+    properties[std::string(property::kDlqOriginQueueId)] = origin.queue;
+    properties[std::string(property::kDlqOriginOffset)] = origin.offset;
+  }
   if (retries >= max_retries) {
     returned.dead_lettered = true;
-    returned.message.topic = store::DeadLetterTopicOf(request.group());
-    returned.message.message_group.clear();
-    properties[std::string(property::kDlqOriginTopic)] = topic;
-    properties[std::string(property::kDlqOriginMessageId)] = returned.message.message_id;
+    message.topic = store::DeadLetterTopicOf(request.group());
+    message.queue = QueueId(0);
+    properties[std::string(property::kDlqOriginTopic)] = origin.topic;
+    properties[std::string(property::kDlqOriginMessageId)] = message.message_id;
     properties[std::string(property::kDlqOriginGroup)] = request.group();
     properties[std::string(property::kDlqReason)] = "MAX_ATTEMPTS";
     return returned;
   }
-  returned.message.topic = store::RetryTopicOf(request.group());
-  returned.message.message_group.clear();  // it is out of order as it is
-  returned.message.type = store::TopicType::kDelay;
-  const int32_t level = delay_levels_.Clamp(request.delay_level() > 0 ? request.delay_level()
-                                                                      : kFirstRetryLevel + retries);
-  returned.message.delay_level = level;
-  returned.message.deliver_ms = deps_.clock->WallMillis() + delay_levels_.Millis(level);
-  properties[std::string(property::kRetryTopic)] = topic;
+  message.topic = store::RetryTopicOf(request.group());
+  message.type = store::TopicType::kDelay;
+  Delay(request.delay_level(), group.retry_policy, retries, &message);
+  properties[std::string(property::kRetryTopic)] = origin.topic;
   properties[std::string(property::kReconsumeTime)] = StrCat(retries + 1);
   return returned;
+}
+
+// By the level that the consumer asked for, else by the policy that somebody gave the group, else
+// by RocketMQ's levels.
+void ConsumersHandlers::Delay(int32_t asked_level, const store::RetryPolicy& policy,
+                              int32_t retries, store::NewMessage* message) const {
+  const int64_t now_ms = deps_.clock->WallMillis();
+  if (asked_level <= 0 && policy != store::RetryPolicy()) {
+    message->deliver_ms = now_ms + store::RetryDelayMs(policy, retries + 1);
+    return;
+  }
+  message->delay_level =
+      delay_levels_.Clamp(asked_level > 0 ? asked_level : kFirstRetryLevel + retries);
+  message->deliver_ms = now_ms + delay_levels_.Millis(message->delay_level);
 }
 
 void ConsumersHandlers::SendMessageBack(SendMessageBackCall* call) {

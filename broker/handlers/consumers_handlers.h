@@ -15,6 +15,7 @@
 #include "broker/group_members.h"
 #include "dledger/ledger.h"
 #include "store/message_store.h"
+#include "store/retry_policy.h"
 
 namespace raftmq::broker {
 
@@ -46,6 +47,9 @@ class ConsumersHandlers final : public ConsumersService {
     bool dead_lettered = false;
   };
   absl::StatusOr<Returned> Return(const ::raftmq::v1::SendMessageBackRequest& request) const;
+  // When the message, which failed `retries` times before, comes again.
+  void Delay(int32_t asked_level, const store::RetryPolicy& policy, int32_t retries,
+             store::NewMessage* message) const;
   void StoreReturned(SendMessageBackCall* call, Returned returned);
 
   const DelayLevels delay_levels_;
