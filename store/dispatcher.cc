@@ -130,8 +130,9 @@ absl::Status Dispatcher::AddToQueueAndIndex(const RecordHeaderView& record) {
   return absl::OkStatus();
 }
 
-// What is acked lets the next message of its lite topic through, and a receive looks for that in the
-// applied state (LiteReceive): the one that came between the ack's answer and now must look again.
+// What is acked lets the next message of its lite topic through, and a receive looks for that in
+// the applied state (LiteReceive): the one that came between the ack's answer and now must look
+// again.
 void Dispatcher::NoteAcked(std::string_view topic, QueueId queue) {
   if (IsLiteTopic(topic)) arrivals_.AddOlder(topic, queue);
 }
@@ -316,14 +317,15 @@ absl::Status Dispatcher::FreezeParts(AppliedMark* mark, LogPosition* may_go) {
   unflushed_bytes_.store(0, std::memory_order_relaxed);
   CHECK(queues_->Freeze(std::max(*mark, queues_->mark())));
   if (index_ != nullptr) CHECK(index_->Freeze(std::max(*mark, index_->mark())));
-  sends_->Freeze(mark->index,
-                 applied_->Read([](const BrokerState& state) { return state.log_time_ms(); }));
+  const int64_t log_ms =
+      applied_->Read([](const BrokerState& state) { return state.log_time_ms(); });
+  sends_->Freeze(mark->index, log_ms);
   failure_ = CommitState();
   // While a part that is behind the state is replayed, the log must stay.
   if (last_index_ != LogIndex(0) && last_index_ >= state_index_) {
     *may_go =
         std::min(applied_->Read([](const BrokerState& state) { return state.min_position(); }),
-                 sends_->oldest());
+                 sends_->OldestAt(log_ms));
   }
   return failure_;
 }

@@ -95,6 +95,7 @@ class LogRetention::Run : public std::enable_shared_from_this<Run> {
   ExpireCallback done_;
   Outcome outcome_;
   LogPosition target_;
+  int64_t log_ms_ = 0;  // of the plan
   int64_t max_command_bytes_ = kMaxCommandBytes;
 
   std::vector<Retain::Kept> pending_;  // to be kept ahead, in log order
@@ -142,9 +143,13 @@ absl::StatusOr<LogPosition> LogRetention::Run::PickTarget(const dledger::LedgerS
   const auto boundary = [size](LogPosition p) { return LogPosition(p.value() / size * size); };
   const LogPosition begin = boundary(std::max(outcome_.min_position, status.first_position));
   // Not the segment that is written, nor what is not applied here: its offsets are not known.
-  // Nor what repeated sends are known by: a restart reads it again.
-  const LogPosition known =
-      boundary(std::min({status.end_position, context_->applied.end(), context_->sends->oldest()}));
+  // Nor what repeated sends are known by: a restart reads it again. Which that is the log's time
+  // says, as the decision will move it: nothing else does on an idle broker.
+  log_ms_ = std::max(
+      context_->clock->WallMillis(),
+      context_->applied.Read([](const BrokerState& state) { return state.log_time_ms(); }));
+  const LogPosition known = boundary(
+      std::min({status.end_position, context_->applied.end(), context_->sends->OldestAt(log_ms_)}));
   LogPosition wanted = begin;
   if (limits_.max_bytes > 0) {
     const int64_t over = status.end_position - begin - limits_.max_bytes;
@@ -357,6 +362,10 @@ absl::Status LogRetention::Run::Decide(ProposalWriter& writer) {
   taken_pending_ = taken_queues_ = 0;
   last_ = false;
   missing_.clear();
+  // Else what goes may be in the dedupe window again, for a leader that does not have it.
+  if (log_expires() && view.LogTimeMs() < log_ms_) {
+    return Refuse(Reason::kBusy, "the clock was set back meanwhile: try again in a moment");
+  }
   Retain retain;
   retain.min_position = view.state().min_position();
   if (next_pending_ < pending_.size()) {

@@ -133,7 +133,7 @@ std::optional<StoredSend> RecentSends::FindOne(const SendIdentity& send, Number 
   for (int i = 0; i < kMaxSameKey; ++i) {
     const Entry& entry = At(number);
     // Those before it are older still.
-    if (number < void_below || entry.store_ms < log_ms - options_.window_ms) break;
+    if (number < void_below || IsOver(entry, log_ms)) break;
     const SendIdentity known{entry.key, entry.body_crc, entry.body_size, entry.born_ms};
     if (IsRepetition(known, send, options_.born_slack_ms)) {
       StoredSend stored{QueueId(static_cast<int32_t>(entry.queue)), QueueOffset(entry.offset),
@@ -282,7 +282,7 @@ void RecentSends::PopNewest() {
 }
 
 void RecentSends::Expire(int64_t log_ms) {
-  while (first_ < applied_ && entries_.front().store_ms < log_ms - options_.window_ms) PopOldest();
+  while (first_ < applied_ && IsOver(entries_.front(), log_ms)) PopOldest();
 }
 
 // Never 0.
@@ -299,8 +299,7 @@ size_t RecentSends::SlotOf(uint64_t key) const {
   const size_t mask = slots_.size() - 1;
   const uint32_t tag = TagOf(key);
   size_t slot = Home(tag);
-  while (slots_[slot].number != 0 &&
-         (slots_[slot].tag != tag || At(NumberIn(slot)).key != key)) {
+  while (slots_[slot].number != 0 && (slots_[slot].tag != tag || At(NumberIn(slot)).key != key)) {
     slot = (slot + 1) & mask;
   }
   return slot;
@@ -363,10 +362,13 @@ absl::Status RecentSends::WriteFrozen() {
   return absl::OkStatus();
 }
 
-LogPosition RecentSends::oldest() const {
+LogPosition RecentSends::OldestAt(int64_t log_ms) const {
   absl::ReaderMutexLock lock(&mutex_);
-  return LogPosition(entries_.empty() ? std::numeric_limits<int64_t>::max()
-                                      : entries_.front().position);
+  // They are in the order of their store times, as they are in the log.
+  const auto oldest = std::partition_point(
+      entries_.begin(), entries_.end(), [&](const Entry& entry) { return IsOver(entry, log_ms); });
+  return LogPosition(oldest == entries_.end() ? std::numeric_limits<int64_t>::max()
+                                              : oldest->position);
 }
 
 size_t RecentSends::size() const {

@@ -7,9 +7,9 @@
 // rebuilds it at the next start. It is an index, not replicated state: the leader decides by its
 // own, and what it decides is in the log.
 //
-// Bounded by count and by log time, whichever is less. Memory: 56 bytes a message and 16 to 32 bytes
-// of hash slots; a delayed message 32 more. The table is larger than a processor's caches: what a
-// message needs of it is fetched ahead.
+// Bounded by count and by log time, whichever is less. Memory: 56 bytes a message and 16 to 32
+// bytes of hash slots; a delayed message 32 more. The table is larger than a processor's caches:
+// what a message needs of it is fetched ahead.
 //
 // Thread-safe. Open, Freeze and WriteFrozen as in the other derived parts (Dispatcher).
 #pragma once
@@ -104,9 +104,10 @@ class RecentSends {
   void Freeze(LogIndex applied, int64_t log_ms);
   absl::Status WriteFrozen();
 
-  // Of the oldest message that is remembered: retention leaves it and what follows in the log, from
-  // which a restart rebuilds the table. The highest position there is if there is none.
-  LogPosition oldest() const;
+  // Of the oldest message that is in the window at `log_ms`: retention leaves it and what follows
+  // in the log, from which a restart rebuilds the table. The highest position there is if there is
+  // none.
+  LogPosition OldestAt(int64_t log_ms) const;
 
   size_t size() const;
   // Repetitions found so far.
@@ -144,6 +145,9 @@ class RecentSends {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PopOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PopNewest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsOver(const Entry& entry, int64_t log_ms) const {
+    return entry.store_ms < log_ms - options_.window_ms;
+  }
   // Forgets what is applied and older than the window at `log_ms`.
   void Expire(int64_t log_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -175,10 +179,10 @@ class RecentSends {
 
   mutable absl::Mutex mutex_;
   std::deque<Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  Number first_ ABSL_GUARDED_BY(mutex_) = 1;    // of entries_.front()
-  Number applied_ ABSL_GUARDED_BY(mutex_) = 1;  // the first that is not applied
-  std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);                      // a power of two
-  size_t keys_ ABSL_GUARDED_BY(mutex_) = 0;                              // slots in use
+  Number first_ ABSL_GUARDED_BY(mutex_) = 1;         // of entries_.front()
+  Number applied_ ABSL_GUARDED_BY(mutex_) = 1;       // the first that is not applied
+  std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // a power of two
+  size_t keys_ ABSL_GUARDED_BY(mutex_) = 0;          // slots in use
   absl::flat_hash_map<Number, int64_t> due_ms_ ABSL_GUARDED_BY(mutex_);  // of timers
 
   // Sends to a deleted topic, before the number, are gone with it.

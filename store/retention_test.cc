@@ -1,6 +1,8 @@
 // Messages expire on all members alike; what something still waits for stays, and is delivered.
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/file_system.h"
@@ -150,6 +152,95 @@ TEST_F(RetentionTest, OldMessagesExpireByTheirAge) {
   // All of the old ones that share no segment with younger ones.
   EXPECT_GT(MinOf(member_, "T"), QueueOffset(38));
   EXPECT_LE(MinOf(member_, "T"), QueueOffset(50));
+}
+
+// Messages that a repeated send is known by, "d<first>" to "d<end - 1>".
+class RetentionOfSends : public RetentionTest {
+ protected:
+  static constexpr int64_t kWindowMs = 600'000;
+
+  static SendResult Send(StoreHarness& member, int i) {
+    NewMessage message = MessageOf("T", StrCat("d", i, std::string(200, ' ')));
+    message.message_id = StrCat("id", i);
+    message.client_id = "producer";
+    message.born_ms = 1'700'000'000'000;
+    const auto sent = member.Send({message});
+    CHECK(sent.ok()) << sent.status();
+    return sent->at(0);
+  }
+  void Burst(int first, int end) {
+    for (int i = first; i < end; ++i) Send(member_, i);
+  }
+  Retention::Outcome ExpireOlderThan(int64_t ms) {
+    Retention::Limits limits;
+    limits.reserved_ms = ms;
+    for (;;) {
+      auto outcome = member_.Expire(limits);
+      CHECK(outcome.ok()) << outcome.status();
+      if (!outcome->moved) return *outcome;
+    }
+  }
+};
+
+TEST_F(RetentionOfSends, AfterABurstAndSilenceTheyExpireByTheirAge) {
+  Burst(0, 50);
+  member_.clock().AdvanceMillis(kWindowMs);
+  EXPECT_EQ(ExpireOlderThan(1'000).min_position, LogPosition(0)) << "the window is not over yet";
+  member_.clock().AdvanceMillis(1);
+  const LogPosition min = ExpireOlderThan(1'000).min_position;
+  EXPECT_GT(MinOf(member_, "T"), QueueOffset(38)) << "all but the segment that is written";
+  ASSERT_TRUE(member_.store().Flush().ok());
+  EXPECT_EQ(member_.log_begin(), min) << "their bytes go, too";
+}
+
+TEST_F(RetentionOfSends, AfterABurstAndSilenceTheyExpireByTheBytes) {
+  Burst(0, 50);
+  member_.clock().AdvanceMillis(kWindowMs);
+  EXPECT_FALSE(ExpireAllBut(kSegment).moved);
+  member_.clock().AdvanceMillis(1);
+  EXPECT_TRUE(ExpireAllBut(kSegment).moved);
+  EXPECT_GT(MinOf(member_, "T"), QueueOffset(38));
+}
+
+TEST_F(RetentionOfSends, NothingGoesIfTheClockIsSetBackBetweenPlanAndDecision) {
+  Burst(0, 50);
+  member_.clock().AdvanceMillis(kWindowMs + 1);
+  Retention::Limits limits;
+  limits.max_bytes = kSegment;
+  std::optional<absl::StatusOr<Retention::Outcome>> outcome;
+  member_.ledger().set_synchronous(false);
+  member_.store().retention().Expire(limits, [&](auto ended) { outcome = std::move(ended); });
+  member_.runner().RunDue();
+  ASSERT_EQ(member_.ledger().waiting(), 1u) << "it is planned";
+  member_.clock().JumpWall(-1);
+  member_.Settle();
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(ReasonOf(outcome->status()), Reason::kBusy) << outcome->status();
+  EXPECT_TRUE(Send(member_, 0).repeated) << "it is in the window again";
+  member_.clock().JumpWall(1);
+  EXPECT_TRUE(member_.Expire(limits)->moved);
+}
+
+TEST_F(RetentionOfSends, WhatTheWindowHasIsKnownAlsoAfterARestartAndAtAnotherMember) {
+  Burst(0, 50);
+  member_.clock().AdvanceMillis(kWindowMs);
+  Burst(50, 80);
+  member_.clock().AdvanceMillis(kWindowMs);
+  const LogPosition min = ExpireAllBut(1).min_position;
+  EXPECT_GT(min, LogPosition(0));
+  ASSERT_TRUE(member_.store().Flush().ok());
+  ASSERT_EQ(member_.log_begin(), min);
+  const auto all_are_known = [](StoreHarness& member) {
+    for (int i = 50; i < 80; ++i) EXPECT_TRUE(Send(member, i).repeated) << i;
+    EXPECT_FALSE(Send(member, 0).repeated);
+  };
+  member_.Kill();
+  member_.Start();
+  all_are_known(member_);
+  member_.ledger().LoseLeadership();
+  StoreHarness other(&log_, "retention_test_other", Options());
+  other.Start();
+  for (int i = 50; i < 80; ++i) EXPECT_TRUE(Send(other, i).repeated) << i;
 }
 
 TEST_F(RetentionTest, WhatIsOlderThanItsTopicsReserveTimeIsGoneForConsumersAndTheLogStays) {
