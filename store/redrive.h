@@ -46,7 +46,8 @@ struct RedrivenMessage {
   int64_t dead_ms = 0;
   // OK: it was sent back now, or, in a dry run, would be. kTopicNotFound, kGroupNotFound: its topic
   // or the group is gone. kOffsetNotFound: the group would begin on the topic behind it. kBusy: too
-  // many transactions are open.
+  // many transactions are open. DataLoss: it cannot be read here; only its offset is known then,
+  // not even when it died (dead_ms is 0) and whether the filter wants it.
   absl::Status status;
   LogPosition position;  // where it is now
 };

@@ -55,6 +55,12 @@ class RedriveCall {
     });
   }
 
+  bool HasExpired(QueueOffset offset) const {
+    const auto ends = context_->applied.Read(
+        [&](const BrokerState& state) { return state.FindQueue(topic_, request_.queue); });
+    return !ends.has_value() || offset < ends->min;
+  }
+
   bool IsWanted(const RecordView& record) const {
     const int64_t dead_ms = record.store_timestamp_ms;
     if (dead_ms < request_.begin_ms || (request_.end_ms != 0 && dead_ms > request_.end_ms)) {
@@ -91,15 +97,28 @@ class RedriveCall {
         ++result_.done_before;
         continue;
       }
-      RAFTMQ_ASSIGN_OR_RETURN(const ConsumeQueueEntry entry, queue->Get(at));
-      bytes += entry.size;
-      absl::StatusOr<std::string> record =
-          context_->records.Read(entry, topic_, request_.queue, at);
-      if (!record.ok()) return absl::DataLossError(record.status().message());
-      RAFTMQ_RETURN_IF_ERROR(Look(at, *std::move(record)));
+      // One that cannot be read does not stand in the way of those behind it.
+      const absl::Status looked = ReadAndLook(*queue, at, &bytes);
+      if (ReasonOf(looked) == Reason::kStopped) return looked;
+      if (!looked.ok() && !HasExpired(at)) AddUnreadable(at, looked);
     }
     result_.next = at;
     return absl::OkStatus();
+  }
+
+  absl::Status ReadAndLook(ConsumeQueue& queue, QueueOffset at, int64_t* bytes) {
+    RAFTMQ_ASSIGN_OR_RETURN(const ConsumeQueueEntry entry, queue.Get(at));
+    *bytes += entry.size;
+    RAFTMQ_ASSIGN_OR_RETURN(std::string record,
+                            context_->records.Read(entry, topic_, request_.queue, at));
+    return Look(at, std::move(record));
+  }
+
+  // Whether the filter wants it nobody knows.
+  void AddUnreadable(QueueOffset offset, const absl::Status& why) {
+    RedrivenMessage& message = result_.messages.emplace_back();
+    message.offset = offset;
+    message.status = absl::DataLossError(StrCat("this member cannot read it: ", Message(why)));
   }
 
   absl::Status Look(QueueOffset offset, std::string record) {

@@ -196,6 +196,32 @@ TEST_F(Redrive, AMessageWhoseTopicIsGoneStaysDeadUntilItIsThere) {
   EXPECT_THAT(Ids(All()), ElementsAre(id));
 }
 
+TEST_F(Redrive, OneThatCannotBeReadIsAFailureOfItsOwnAndThoseBehindItGoBack) {
+  const std::string a = Kill("a");
+  Kill("rotten");
+  const std::string c = Kill("c");
+  const auto letter = member_.store().Pull("%DLQ%G", QueueId(0), QueueOffset(1), 1, 1);
+  ASSERT_TRUE(letter.ok()) << letter.status();
+  log_.Corrupt(ParseRecord(letter->at(0))->physical_offset + 90);
+  RedriveRequest request = All();
+  request.dry_run = true;
+  EXPECT_THAT(Ids(request), ElementsAre(a, c));
+  const auto result = member_.Redrive(All());
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->messages.size(), 3u);
+  EXPECT_EQ(result->messages[1].offset, QueueOffset(1));
+  EXPECT_EQ(result->messages[1].dead_ms, 0);
+  EXPECT_TRUE(absl::IsDataLoss(result->messages[1].status)) << result->messages[1].status;
+  EXPECT_EQ(result->next, QueueOffset(3));
+  EXPECT_EQ(result->unwanted, 0);
+  EXPECT_THAT(member_.ReceiveBodies("G", "T"), ElementsAre("a", "c"));
+
+  const auto again = member_.Redrive(All());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->messages.size(), 1u) << "it stays dead, and is told each time";
+  EXPECT_EQ(again->done_before, 2);
+}
+
 TEST_F(Redrive, OfTwoAtOnceOneSendsIt) {
   const std::string id = Kill("a");
   member_.ledger().set_synchronous(false);

@@ -215,7 +215,9 @@ class Export {
     }
     if (!found) return line_->Fail(missing);
     if (const absl::Status ended = End(); !ended.ok()) return line_->Fail(ended, kExitPartial);
-    std::cerr << written_ << " dead letters of group " << args_.request.group() << "\n";
+    std::cerr << written_ << " dead letters of group " << args_.request.group();
+    if (unreadable_ > 0) std::cerr << "; " << unreadable_ << " cannot be read";
+    std::cerr << "\n";
   }
 
  private:
@@ -274,11 +276,23 @@ class Export {
       pb::RedriveDeadLettersResponse response;
       RAFTMQ_RETURN_IF_ERROR(CallPatiently(&session_, place, request, &response));
       for (const pb::DeadLetter& letter : response.messages()) {
+        if (letter.dead_ms() == 0) {
+          NoteUnreadable(place, queue.queue(), letter);
+          continue;
+        }
         RAFTMQ_RETURN_IF_ERROR(Write(place, topic, queue.queue(), letter));
       }
       request.set_from_offset(response.next_offset());
     }
     return absl::OkStatus();
+  }
+
+  // It does not keep back those behind it.
+  void NoteUnreadable(const GroupPlace& place, int32_t queue, const pb::DeadLetter& letter) {
+    ++unreadable_;
+    line_->Fail(absl::DataLossError(StrCat(place.broker_name, " queue ", queue, " offset ",
+                                           letter.offset(), " is left out: ", letter.failure())),
+                kExitPartial);
   }
 
   // The message itself, from a page of those at and after it.
@@ -341,6 +355,7 @@ class Export {
   std::string page_broker_;
   bool begun_ = false;
   int64_t written_ = 0;
+  int64_t unreadable_ = 0;
 };
 
 void AddExport(CLI::App* app, CommandLine* line) {
