@@ -276,6 +276,36 @@ TEST_F(BrokerTest, ARefusalIsInTheBodyWithItsReason) {
   EXPECT_EQ(nobody.QueryRoute("orders").status().code(), v2::CLIENT_ID_REQUIRED);
 }
 
+TEST_F(BrokerTest, AnOrderlyPushConsumerThatGoesOnBehindAFailureGetsOneMessageAtATime) {
+  Start();
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("steps", 1, adm::FIFO).ok());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(client.Send(BrokerClient::MakeMessage("steps", StrCat(i), StrCat("A", i), "one"))
+                  .status()
+                  .code(),
+              v2::OK);
+  }
+  const auto received = [&](const std::string& language, bool orderly, bool push) {
+    const std::string name = StrCat("of-", language, orderly ? "-orderly" : "", push ? "-push" : "");
+    grpc::ClientContext context;
+    client.Fill(&context);
+    adm::UpdateGroupRequest group;
+    group.set_name(name);
+    group.set_orderly(orderly);
+    adm::UpdateGroupResponse response;
+    EXPECT_TRUE(client.admin()->UpdateGroup(&context, group, &response).ok());
+    auto request = BrokerClient::MakeReceive("steps", name, 5);
+    request.set_auto_renew(push);
+    if (push) request.clear_invisible_duration();
+    return Client(language).Receive(request).messages.size();
+  };
+  EXPECT_EQ(received("JAVA", true, true), 3);
+  EXPECT_EQ(received("GO", false, true), 3);
+  EXPECT_EQ(received("GO", true, false), 3) << "a simple consumer's own code waits, or does not";
+  EXPECT_EQ(received("GO", true, true), 1);
+}
+
 TEST_F(BrokerTest, FifoMessagesOfAGroupComeInOrderOneBatchAtATime) {
   Start();
   const BrokerClient client = Client();

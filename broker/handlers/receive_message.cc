@@ -22,6 +22,14 @@ void WriteDeliveryTimestamp(ReceiveMessageCall* call, int64_t now_ms) {
   call->Write(std::move(last));
 }
 
+// Go's push consumer (5.1.3) gives its listener the next message of a receive while one that failed
+// waits for its next try, also in an orderly group: it is given one message at a time there.
+bool GoesOnBehindAFailure(const ReceiveMessageCall& call, const store::MessageStore& store) {
+  if (call.context().language != ClientLanguage::kGo || !call.request().auto_renew()) return false;
+  const absl::StatusOr<store::GroupConfig> group = store.FindGroup(call.request().group().name());
+  return group.ok() && group->orderly;
+}
+
 }  // namespace
 
 void MessagingHandlers::ReceiveMessage(ReceiveMessageCall* call) {
@@ -126,6 +134,7 @@ void MessagingHandlers::Execute(ReceiveMessageCall* call) {
   // The queue and the broker that the client names are not a choice of its: any queue is given.
   receive.filter = *std::move(filter);
   receive.max_messages = std::clamp(request.batch_size(), 1, options_.limits.max_receive_batch);
+  if (GoesOnBehindAFailure(*call, *deps_.store)) receive.max_messages = 1;
   receive.invisible_ms = *invisible_ms;
   receive.client_id = call->context().client_id;
   receive.attempt_id = request.attempt_id();

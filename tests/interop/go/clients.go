@@ -159,6 +159,17 @@ func (r *received) add(one *rmq.MessageView) int {
 	return len(r.attempts[body])
 }
 
+// The bodies in the order in which they came.
+func (r *received) deliveredBodies() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var bodies []string
+	for _, one := range r.messages {
+		bodies = append(bodies, string(one.GetBody()))
+	}
+	return bodies
+}
+
 // A listener that succeeds.
 func (r *received) listen(one *rmq.MessageView) rmq.ConsumerResult {
 	r.add(one)

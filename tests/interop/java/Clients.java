@@ -324,6 +324,7 @@ class Clients {
   static final class Listener implements MessageListener {
     final Map<String, List<Integer>> attempts = new ConcurrentHashMap<>();
     final List<String> order = new CopyOnWriteArrayList<>(); // in which each came first
+    final List<String> deliveries = new CopyOnWriteArrayList<>(); // bodies, in order
     private final BiPredicate<String, Integer> fails;
 
     Listener(BiPredicate<String, Integer> fails) {
@@ -339,6 +340,7 @@ class Clients {
       String body = body(message);
       List<Integer> seen = attempts.computeIfAbsent(body, b -> new CopyOnWriteArrayList<>());
       seen.add(message.getDeliveryAttempt());
+      deliveries.add(body);
       if (seen.size() == 1) {
         order.add(body);
       }

@@ -164,15 +164,17 @@ scenario('two consumers of a group share the messages, another group gets all', 
   assert.deepEqual(s.missing(bodies, all.bodies), []);
 });
 
-// Counts attempts by body; fails the deliveries that `fails(body, how often)` is true for.
+// Counts attempts by body, and keeps the bodies in the order in which they came; fails the deliveries that `fails(body, how often)` is true for.
 function listener(fails = () => false) {
   const attempts = new Map();
+  const deliveries = [];
   const consume = async message => {
     const body = message.body.toString();
     attempts.set(body, [...(attempts.get(body) ?? []), message.deliveryAttempt]);
+    deliveries.push(body);
     return fails(body, attempts.get(body).length) ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
   };
-  return { attempts, consume };
+  return { attempts, deliveries, consume };
 }
 
 scenario('a push consumer gets every message and a failed one again', async () => {
@@ -205,7 +207,7 @@ scenario('an orderly consumer dead-letters a message and goes on with the next',
   const topic = await s.createTopic('dlq-fifo', 'FIFO');
   const group = await s.createGroup({ retries: 2, orderly: true });
   const producer = await s.startProducer(endpoints, topic);
-  const { attempts, consume } = listener(body => body === 'm-1');
+  const { attempts, deliveries, consume } = listener(body => body === 'm-1');
   await s.startPushConsumer(endpoints, topic, group, consume);
   for (let i = 0; i < 4; i++) {
     await producer.send({ topic, body: Buffer.from(`m-${i}`), messageGroup: 'x' });
@@ -213,8 +215,7 @@ scenario('an orderly consumer dead-letters a message and goes on with the next',
   await s.waitUntil(() => attempts.has('m-3'), 40000, 'the last message');
   const dead = await s.deadLetters(endpoints, group, 1);
   assert.deepEqual(dead.map(m => m.body.toString()), ['m-1']);
-  assert.deepEqual([...attempts.keys()], ['m-0', 'm-1', 'm-2', 'm-3']);
-  assert.equal(attempts.get('m-1').length, 3);
+  assert.deepEqual(deliveries, ['m-0', 'm-1', 'm-1', 'm-1', 'm-2', 'm-3']);
 });
 
 scenario('messages of one group arrive in order', async () => {

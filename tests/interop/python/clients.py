@@ -98,12 +98,14 @@ class Listener(MessageListener):
         self._fail_once = set(fail_once)
         self._fail_always = set(fail_always)
         self.attempts = {}
+        self.deliveries = []  # bodies, in the order in which they came
 
     def consume(self, message):
         body = message.body.decode()
         with self._lock:
             attempts = self.attempts.setdefault(body, [])
             attempts.append(message.delivery_attempt)
+            self.deliveries.append(body)
             failed = body in self._fail_always or (body in self._fail_once and len(attempts) == 1)
         return ConsumeResult.FAILURE if failed else ConsumeResult.SUCCESS
 
