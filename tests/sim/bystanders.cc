@@ -4,12 +4,29 @@
 #include <optional>
 
 #include "base/strings.h"
+#include "glog/logging.h"
+#include "store/sql_filter.h"
 #include "tests/sim/sim_scheduler.h"
 
 namespace raftmq::sim {
 
 void Bystanders::Start() {
   for (int i = 0; i < options_.consumers; ++i) ReceiveTurn();
+}
+
+store::MessageFilter Bystanders::Filter() {
+  store::MessageFilter filter;
+  if (options_.tag.empty()) {
+    // Every message has one of the two.
+    if (random_.Chance(0.3)) filter.tags = {"even", "odd"};
+  } else if (options_.sql) {
+    auto sql = store::SqlFilter::Parse(StrCat("TAGS = '", options_.tag, "'"));
+    CHECK(sql.ok()) << sql.status();
+    filter.sql = *std::move(sql);
+  } else {
+    filter.tags = {options_.tag};
+  }
+  return filter;
 }
 
 void Bystanders::ReceiveTurn() {
@@ -21,8 +38,7 @@ void Bystanders::ReceiveTurn() {
   store::ReceiveRequest request;
   request.group = options_.group;
   request.topic = options_.topic;
-  // Every message has one of the two.
-  if (random_.Chance(0.3)) request.filter.tags = {"even", "odd"};
+  request.filter = Filter();
   request.max_messages = 16;
   request.invisible_ms = random_.Between(500, 2'000);
   auto call = calls_->NewCall(*member, again);
@@ -42,12 +58,13 @@ void Bystanders::OnDelivery(const store::Delivery& delivery) {
   ++consumed_;
   const Place place(delivery.queue, delivery.offset);
   given_.insert(place);
-  const auto known = sent_back_.find(place);
-  if (known == sent_back_.end() || known->second) {
+  const auto known = messages_.find(place);
+  if (known == messages_.end() || known->second != kTheirs) {
     complain_(StrCat("group ", options_.group, " was given queue ", place.first, " offset ",
                      place.second,
-                     known == sent_back_.end() ? ", which no member had applied"
-                                               : ", which was sent back to another group alone"));
+                     known == messages_.end()     ? ", which no member had applied"
+                     : known->second == kSentBack ? ", which was sent back to another group alone"
+                                                  : ", which its filter leaves out"));
   }
   if (!draining_ && random_.Chance(0.05)) return;  // forgotten
   calls_->After(random_.Between(0, draining_ ? 5 : 100) * kMillisecond, [=, this] {
@@ -68,10 +85,12 @@ bool Bystanders::Drained(const store::LogMessageStore& leader) const {
 }
 
 void Bystanders::CheckEnd(QueueId queue, QueueOffset min) {
-  for (auto it = sent_back_.lower_bound({queue, min});
-       it != sent_back_.end() && it->first.first == queue; ++it) {
-    if (it->second) {
+  for (auto it = messages_.lower_bound({queue, min});
+       it != messages_.end() && it->first.first == queue; ++it) {
+    if (it->second == kSentBack) {
       ++spared_;
+    } else if (it->second == kUnwanted) {
+      ++filtered_;
     } else if (!given_.contains(it->first)) {
       complain_(StrCat("group ", options_.group, " was never given queue ", queue, " offset ",
                        it->first.second));

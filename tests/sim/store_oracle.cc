@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/strings/numbers.h"
 #include "base/crc.h"
 #include "base/strings.h"
 #include "glog/logging.h"
@@ -169,6 +170,27 @@ bool StoreOracle::Missed(const Place& place, const Span& span) const {
   return min != min_.end() && place.second < min->second && !WasGranted(place, span);
 }
 
+// A producer sends a message of its group when the one before it was answered: they are in one
+// queue, in that order.
+void StoreOracle::CheckStoredOrder() {
+  std::map<std::string, std::map<int, Place>> groups;
+  for (const auto& [body, place] : acknowledged_) {
+    int number = 0;
+    CHECK(absl::SimpleAtoi(body.substr(body.find('-') + 1), &number)) << body;
+    groups[MessageGroupOf(body)][number] = place;
+  }
+  for (const auto& [group, places] : groups) {
+    const Place* before = nullptr;
+    for (const auto& [number, place] : places) {
+      if (before != nullptr && (before->first != place.first || before->second >= place.second)) {
+        Complain(StrCat("message ", number, " of message group ", group, " is at ", Text(place),
+                        ", the one before it at ", Text(*before)));
+      }
+      before = &place;
+    }
+  }
+}
+
 // Looked at in the end, when it is known which messages are stored where.
 void StoreOracle::CheckOrder() {
   std::map<std::pair<QueueId, std::string>, std::vector<QueueOffset>> groups;
@@ -329,6 +351,7 @@ size_t StoreOracle::expired() const {
 
 void StoreOracle::CheckEnd() {
   CheckDoubts();
+  if (!answers_.empty()) CheckStoredOrder();
   CheckOrder();
   CheckDeadLetters();
   std::map<std::string, std::vector<Place>> stored;

@@ -12,9 +12,9 @@
 //   - a dead letter is sent back at most once, however often that is asked for;
 //   - messages expire on all members alike; one that was leased by then still comes until it is
 //     acked, one that was not may be missed;
+//   - the messages of a message group are in one queue, in the order in which they were sent;
 //   - to an orderly group no message is given out before all earlier ones of its message group in
-//   its
-//     queue are acked or come before it in the same answer.
+//     its queue are acked or come before it in the same answer.
 // A move of the group's offsets by an operator undoes what came before it in the log, from where it
 // goes on, and nothing else: there, and only there, what was acked, leased or dead-lettered comes
 // again, as new. What it leaves out need not come.
@@ -132,6 +132,7 @@ class StoreOracle {
   };
   void CheckDoubts();
   void CheckConsumed(const Place& place, const std::string& body);
+  void CheckStoredOrder();  // only if the producers' messages have message groups
   void CheckOrder();
   void CheckDeadLetters();
 

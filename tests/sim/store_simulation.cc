@@ -78,8 +78,10 @@ class Simulation {
     const auto send = [this](store::NewMessage message,
                              std::function<void(const store::SendResult*)> then) {
       auto send = std::make_shared<Send>();
-      send->message = std::move(message);
-      send->done = std::move(then);
+      send->messages.push_back(std::move(message));
+      send->done = [then = std::move(then)](const std::vector<store::SendResult>* sent) {
+        then(sent == nullptr ? nullptr : &sent->at(0));
+      };
       Try(send);
     };
     moves_ = std::make_unique<MoveOperator>(
@@ -110,7 +112,10 @@ class Simulation {
             .group = kPriorityGroup, .topic = kPriorityTopic, .queues = kQueues},
         calls_.get(), scheduler_.clock(), random_.Fork(), send, complain);
     bystanders_ =
-        std::make_unique<Bystanders>(Bystanders::Options{.group = kOtherGroup, .topic = kTopic},
+        std::make_unique<Bystanders>(Bystanders::Options{.group = kOtherGroup,
+                                                         .topic = kTopic,
+                                                         .tag = options.seed % 5 < 2 ? "even" : "",
+                                                         .sql = options.seed % 5 == 1},
                                      calls_.get(), random_.Fork(), complain);
     lives_ = std::make_unique<TopicLives>(
         TopicLives::Options{.group = kMortalGroup, .topic = kMortalTopic, .queues = kQueues},
@@ -186,7 +191,7 @@ class Simulation {
     options.queue_entries_per_file = 64;
     // More than are stored until the last try of a send comes, less than a run stores.
     // Enough for what is repeated within some seconds; retention keeps what they are known by.
-    options.dedupe_messages = 600;
+    options.dedupe_messages = 1'000;
     options.dedupe_window_ms = 60'000;
     auto read = scheduler_.NewRunner(StrCat("n", member, " read"));
     auto flush = scheduler_.NewRunner(StrCat("n", member, " flush"));
@@ -287,11 +292,11 @@ class Simulation {
   // now and then that was answered.
 
   struct Send {
-    store::NewMessage message;
+    std::vector<store::NewMessage> messages;
     int tries = 0;
     bool may_be_stored = false;
     // The first answer; null: refused, or given up.
-    std::function<void(const store::SendResult*)> done;
+    std::function<void(const std::vector<store::SendResult>*)> done;
   };
 
   using Sent = absl::StatusOr<std::vector<store::SendResult>>;
@@ -304,9 +309,7 @@ class Simulation {
       send->may_be_stored = true;
       TryAgain(send);
     });
-    std::vector<store::NewMessage> one;
-    one.push_back(send->message);
-    StoreOf(*member)->Send(std::move(one), dledger::AckLevel::kMajorityDisk,
+    StoreOf(*member)->Send(send->messages, dledger::AckLevel::kMajorityDisk,
                            [=, this](const Sent& sent) {
                              if (End(call)) OnSent(send, sent);
                            });
@@ -315,18 +318,39 @@ class Simulation {
   void OnSent(const std::shared_ptr<Send>& send, const Sent& sent) {
     if (sent.ok()) {
       if (sent->at(0).repeated) ++repeats_;
-      send->done(&sent->at(0));
+      CheckBatch(*send, *sent);
+      send->done(&*sent);
       if (!random_.Chance(0.02)) return;
       After(random_.Between(0, 3'000) * kMillisecond,
-            [=, this, first = sent->at(0)] { SendOnceMore(send, first); });
+            [=, this, first = *sent] { SendOnceMore(send, first); });
     } else if (store::ReasonOf(sent.status()) == store::Reason::kUnknownOutcome) {
       send->may_be_stored = true;
       TryAgain(send);
     } else if (send->may_be_stored) {
       TryAgain(send);
     } else {
-      if (send->message.topic == kTopic) oracle_.OnSendRefused(send->message.body);
+      for (const store::NewMessage& message : send->messages) {
+        if (message.topic == kTopic) oracle_.OnSendRefused(message.body);
+      }
       send->done(nullptr);
+    }
+  }
+
+  // All or nothing, in one queue, one after the other; a repetition is of all of it.
+  void CheckBatch(const Send& send, const std::vector<store::SendResult>& sent) {
+    if (send.messages.size() > 1) ++batches_;
+    if (sent.size() != send.messages.size()) {
+      return oracle_.Complain(StrCat("a send of ", send.messages.size(), " messages, the first ",
+                                     send.messages[0].body, ", has ", sent.size(), " results"));
+    }
+    for (size_t i = 1; i < sent.size(); ++i) {
+      if (sent[i].queue != sent[0].queue || sent[i].repeated != sent[0].repeated ||
+          sent[i].offset != sent[0].offset + static_cast<int64_t>(i)) {
+        oracle_.Complain(StrCat("the batch of ", send.messages[0].body,
+                                " is not in one piece: ", send.messages[i].body, " is at ",
+                                sent[i].queue, ":", sent[i].offset, ", the first at ",
+                                sent[0].queue, ":", sent[0].offset));
+      }
     }
   }
 
@@ -334,54 +358,70 @@ class Simulation {
     if (draining_ || send->tries >= 20) return send->done(nullptr);
     After(random_.Between(1, 200) * kMillisecond, [=, this] {
       // Some clients stamp each try.
-      if (random_.Chance(0.5)) send->message.born_ms = scheduler_.clock()->WallMillis();
+      if (random_.Chance(0.5)) {
+        for (store::NewMessage& message : send->messages) {
+          message.born_ms = scheduler_.clock()->WallMillis();
+        }
+      }
       Try(send);
     });
   }
 
   // Its client never got the answer.
-  void SendOnceMore(const std::shared_ptr<Send>& send, const store::SendResult& first) {
+  void SendOnceMore(const std::shared_ptr<Send>& send,
+                    const std::vector<store::SendResult>& first) {
     const std::optional<int> member = PickMember();
     if (!member || draining_) return;
     // What is known of a deleted topic's messages went with it.
-    if (store::ParentOfLite(send->message.topic) == kExpiringLiteTopic ||
-        send->message.topic == kMortalTopic) {
-      return;
-    }
+    const std::string& topic = send->messages[0].topic;
+    if (store::ParentOfLite(topic) == kExpiringLiteTopic || topic == kMortalTopic) return;
     auto call = NewCall(*member, [] {});
-    StoreOf(*member)->Send(
-        {send->message}, dledger::AckLevel::kMajorityDisk, [=, this](const Sent& sent) {
-          if (!End(call) || !sent.ok()) return;
-          const store::SendResult& again = sent->at(0);
-          if (again.repeated) ++repeats_;
-          if (!again.repeated || again.position != first.position || again.queue != first.queue ||
-              again.offset != first.offset || again.recall_handle != first.recall_handle ||
-              again.transaction_id != first.transaction_id) {
-            oracle_.Complain(StrCat(send->message.body, " was stored at ", first.position,
-                                    ", and sent again it is answered with ", again.position,
-                                    again.repeated ? ", repeated" : ", as a new one"));
-          }
-        });
+    StoreOf(*member)->Send(send->messages, dledger::AckLevel::kMajorityDisk,
+                           [=, this](const Sent& sent) {
+                             if (!End(call) || !sent.ok()) return;
+                             CheckBatch(*send, *sent);
+                             for (size_t i = 0; i < first.size() && i < sent->size(); ++i) {
+                               CheckRepetition(send->messages[i].body, first[i], sent->at(i));
+                             }
+                           });
   }
 
+  void CheckRepetition(const std::string& body, const store::SendResult& first,
+                       const store::SendResult& again) {
+    if (again.repeated) ++repeats_;
+    if (!again.repeated || again.position != first.position || again.queue != first.queue ||
+        again.offset != first.offset || again.recall_handle != first.recall_handle ||
+        again.transaction_id != first.transaction_id) {
+      oracle_.Complain(StrCat(body, " was stored at ", first.position,
+                              ", and sent again it is answered with ", again.position,
+                              again.repeated ? ", repeated" : ", as a new one"));
+    }
+  }
+
+  // Message `number` of a producer and, now and then, some more in one send.
   void Produce(int producer, int number) {
     if (draining_) return;
-    const std::string body = StrCat("p", producer, "-", number);
-    oracle_.OnSendBegun(body);
     auto send = std::make_shared<Send>();
-    store::NewMessage& message = send->message;
-    message.topic = kTopic;
-    message.body = body;
-    message.message_id = body;
-    message.client_id = StrCat("producer-", producer);
-    message.tag = number % 2 == 0 ? "even" : "odd";
-    message.keys = {body};
-    if (orderly_) message.message_group = StoreOracle::MessageGroupOf(body);
-    message.born_ms = scheduler_.clock()->WallMillis();
-    message.born_host = "127.0.0.1";
-    send->done = [=, this](const store::SendResult* sent) {
-      if (sent != nullptr) oracle_.OnSendAcknowledged(body, sent->queue, sent->offset);
-      After(random_.Between(1, 40) * kMillisecond, [=, this] { Produce(producer, number + 1); });
+    const int end = number + (random_.Chance(0.15) ? static_cast<int>(random_.Between(2, 5)) : 1);
+    for (int i = number; i < end; ++i) {
+      const std::string body = StrCat("p", producer, "-", i);
+      oracle_.OnSendBegun(body);
+      store::NewMessage& message = send->messages.emplace_back();
+      message.topic = kTopic;
+      message.body = body;
+      message.message_id = body;
+      message.client_id = StrCat("producer-", producer);
+      message.tag = i % 2 == 0 ? "even" : "odd";
+      message.keys = {body};
+      if (orderly_) message.message_group = StoreOracle::MessageGroupOf(body);
+      message.born_ms = scheduler_.clock()->WallMillis();
+      message.born_host = "127.0.0.1";
+    }
+    send->done = [=, this, of = send.get()](const std::vector<store::SendResult>* sent) {
+      for (size_t i = 0; sent != nullptr && i < of->messages.size(); ++i) {
+        oracle_.OnSendAcknowledged(of->messages[i].body, sent->at(i).queue, sent->at(i).offset);
+      }
+      After(random_.Between(1, 40) * kMillisecond, [=, this] { Produce(producer, end); });
     };
     Try(send);
   }
@@ -679,6 +719,7 @@ class Simulation {
     result.acknowledged = oracle_.acknowledged();
     result.unknown = oracle_.unknown();
     result.waited = waiting_oracle_.acknowledged();
+    result.recalled = waiting_oracle_.recalled();
     result.consumed = oracle_.acked();
     result.redelivered = oracle_.redelivered();
     result.dead_lettered = oracle_.dead_lettered();
@@ -687,6 +728,7 @@ class Simulation {
     result.kept_delivered = kept_delivered_;
     result.faults = faults_;
     result.repeats = repeats_;
+    result.batches = batches_;
     result.classic_consumed = classic_->consumed();
     result.classic_consumed_again = classic_->consumed_again();
     result.hand_overs = classic_->hand_overs();
@@ -702,6 +744,7 @@ class Simulation {
     result.not_renewed = renewed_->not_renewed();
     result.bystanders_consumed = bystanders_->consumed();
     result.bystanders_spared = bystanders_->spared();
+    result.bystanders_filtered = bystanders_->filtered();
     result.priority_consumed = priority_->consumed();
     result.overtaken = priority_->overtaken();
     result.topics_deleted = lives_->deleted();
@@ -743,6 +786,7 @@ class Simulation {
   int32_t retries_ = 16;  // of the consumers' group
   size_t faults_ = 0;
   size_t repeats_ = 0;  // sends that were answered as repetitions
+  size_t batches_ = 0;  // answers to sends of several messages
   size_t kept_delivered_ = 0;
 };
 

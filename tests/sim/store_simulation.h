@@ -34,6 +34,8 @@ struct SimulationResult {
   size_t acknowledged = 0;
   size_t unknown = 0;
   size_t waited = 0;
+  size_t recalled = 0;
+  size_t batches = 0;
   size_t repeats = 0;
   size_t consumed = 0;
   size_t redelivered = 0;
@@ -41,6 +43,7 @@ struct SimulationResult {
   size_t redriven = 0;
   size_t bystanders_consumed = 0;
   size_t bystanders_spared = 0;
+  size_t bystanders_filtered = 0;
   size_t expired = 0;
   size_t kept_delivered = 0;
   size_t classic_consumed = 0;
@@ -76,16 +79,19 @@ struct SimulationCount {
 };
 
 inline constexpr SimulationCount kSimulationCounts[] = {
-    {&SimulationResult::acknowledged, "sends acknowledged", 1'000},
+    {&SimulationResult::acknowledged, "messages acknowledged", 1'000},
     {&SimulationResult::unknown, "sends of unknown outcome"},
+    {&SimulationResult::batches, "batches acknowledged", 200},
     {&SimulationResult::repeats, "sends answered as repetitions", 100},
     {&SimulationResult::waited, "delayed and half messages", 1'000},
+    {&SimulationResult::recalled, "of these, recalled", 100},
     {&SimulationResult::consumed, "messages consumed"},
     {&SimulationResult::redelivered, "deliveries repeated", 100},
     {&SimulationResult::dead_lettered, "dead letters", 100},
     {&SimulationResult::redriven, "dead letters sent back", 100},
     {&SimulationResult::bystanders_consumed, "given to another group of the topic", 1'000},
     {&SimulationResult::bystanders_spared, "sent back, and not for that group", 10},
+    {&SimulationResult::bystanders_filtered, "left out by that group's filter", 300},
     {&SimulationResult::expired, "offsets that retention took", 1'000},
     {&SimulationResult::kept_delivered, "deliveries of messages that had expired"},
     {&SimulationResult::classic_consumed, "consumed by queue", 1'000},

@@ -76,11 +76,15 @@ void WaitingClients::Recall(const std::string& body, const std::string& handle) 
   if (!member) return;
   oracle_->OnRecallBegun(body);
   auto call = calls_->NewCall(*member, [] {});
-  calls_->At(*member).waiting().Recall(options_.delay_topic, handle,
-                                       [=, this](const absl::StatusOr<std::string>& recalled) {
-                                         if (!MemberCalls::First(call) || !recalled.ok()) return;
-                                         oracle_->OnRecalled(body);
-                                       });
+  calls_->At(*member).waiting().Recall(
+      options_.delay_topic, handle, [=, this](const absl::StatusOr<std::string>& recalled) {
+        if (!MemberCalls::First(call)) return;
+        if (recalled.ok()) {
+          oracle_->OnRecalled(body);
+        } else if (store::ReasonOf(recalled.status()) != store::Reason::kUnknownOutcome) {
+          oracle_->OnRecallRefused(body);
+        }
+      });
 }
 
 // ---- Transactions

@@ -29,7 +29,12 @@ class WaitingOracle {
   }
 
   void OnRecallBegun(const std::string& body) { sent_[body].recall_begun = true; }
-  void OnRecalled(const std::string& body) { sent_[body].never = true; }
+  void OnRecalled(const std::string& body) {
+    sent_[body].never = true;
+    ++recalled_;
+  }
+  // It certainly did nothing.
+  void OnRecallRefused(const std::string& body) { sent_[body].recall_begun = false; }
 
   // A member applied a message of a topic, stored at `store_ms`; each once.
   void OnApplied(int member, const std::string& body, int64_t store_ms) {
@@ -59,6 +64,7 @@ class WaitingOracle {
 
   const std::vector<std::string>& violations() const { return violations_; }
   size_t acknowledged() const { return acknowledged_; }
+  size_t recalled() const { return recalled_; }
 
  private:
   struct Sent {
@@ -74,6 +80,7 @@ class WaitingOracle {
   std::map<std::string, Sent> sent_;
   std::vector<std::string> violations_;
   size_t acknowledged_ = 0;
+  size_t recalled_ = 0;
 };
 
 }  // namespace raftmq::sim

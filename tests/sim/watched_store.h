@@ -160,7 +160,7 @@ class WatchedStore final : public dledger::StateMachine, public store::ArrivalLi
       const bool sent_back = settles.substr(0, 2) == "R:";
       if (is_new) {
         oracles_.bystanders->OnMessage(record->topic, record->queue_id, record->queue_offset,
-                                       sent_back);
+                                       record->tags(), sent_back);
       }
       if (sent_back) {
         oracles_.store->OnRedriveApplied(std::string(settles), record->physical_offset, body);
