@@ -269,8 +269,13 @@ TEST_F(SendBackTest, ADeadLetterKeepsMessageGroupAndOriginAndGoesBackToIts) {
   EXPECT_THAT(properties, is("DLQ_ORIGIN_GROUP", kGroup));
   EXPECT_THAT(properties, is("DLQ_REASON", "MAX_ATTEMPTS"));
   EXPECT_FALSE(properties.contains("RETRY_TOPIC"));
+  EXPECT_EQ(dead.reconsume_times(), 2);
 
-  EXPECT_EQ(Redrive().failure(), "");
+  const adm::DeadLetter redriven = Redrive();
+  EXPECT_EQ(redriven.failure(), "");
+  EXPECT_EQ(redriven.attempts(), 2);
+  EXPECT_EQ(redriven.origin_topic(), "steps");
+  EXPECT_EQ(redriven.reason(), "MAX_ATTEMPTS");
   const std::vector<adm::StoredMessage> back = consumer_->AwaitStored("steps", 3, queue);
   ASSERT_EQ(back.size(), 3);
   EXPECT_EQ(back[2].message_id(), "A2");

@@ -130,6 +130,12 @@ absl::StatusOr<std::string> EncodeMessage(const NewMessage& message, const HostA
   fields.sys_flag = message.body_gzip ? sys_flag::kCompressed : 0;
   fields.born_timestamp_ms = message.born_ms;
   fields.store_host = store_host;
+  // Of what failed before (RECONSUME_TIME, which senders may not set): the record says it, too.
+  const auto failed = message.user_properties.find(std::string(property::kReconsumeTime));
+  if (failed != message.user_properties.end() &&
+      !absl::SimpleAtoi(failed->second, &fields.reconsume_times)) {
+    fields.reconsume_times = 0;
+  }
   std::string record;
   record.reserve(EncodedRecordSize(fields));
   if (absl::Status status = EncodeRecord(fields, &record); !status.ok()) {

@@ -246,7 +246,8 @@ class RedriveCall {
     as.settles = RedriveRef{topic_, request_.queue, message.offset};
     for (const std::string_view gone :
          {property::kDlqOriginTopic, property::kDlqOriginMessageId, property::kDlqOriginQueueId,
-          property::kDlqOriginOffset, property::kDlqOriginGroup, property::kDlqReason}) {
+          property::kDlqOriginOffset, property::kDlqOriginGroup, property::kDlqReason,
+          property::kReconsumeTime}) {
       as.properties.emplace_back(std::string(gone), "");
     }
     return as;

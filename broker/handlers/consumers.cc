@@ -240,6 +240,7 @@ absl::StatusOr<ConsumersHandlers::Returned> ConsumersHandlers::Return(
     properties[std::string(property::kDlqOriginQueueId)] = origin.queue;
     properties[std::string(property::kDlqOriginOffset)] = origin.offset;
   }
+  properties[std::string(property::kReconsumeTime)] = StrCat(retries + 1);
   if (retries >= max_retries) {
     returned.dead_lettered = true;
     message.topic = store::DeadLetterTopicOf(request.group());
@@ -254,7 +255,6 @@ absl::StatusOr<ConsumersHandlers::Returned> ConsumersHandlers::Return(
   message.type = store::TopicType::kDelay;
   Delay(request.delay_level(), group.retry_policy, retries, &message);
   properties[std::string(property::kRetryTopic)] = origin.topic;
-  properties[std::string(property::kReconsumeTime)] = StrCat(retries + 1);
   return returned;
 }
 
