@@ -44,7 +44,9 @@ absl::StatusOr<GroupStart> StartGroup(LeaderView& view, const std::string& group
   }
   if (state.HasPositions(group, topic)) return GroupStart::kStarted;
   const GroupConfig& config = *state.FindGroup(group);
-  if (config.consume_from == ConsumeFrom::kTimestamp && offsets_by_time == nullptr) {
+  // What failed is the group's own, and may be there before anybody has looked for it.
+  const bool is_own = topic == RetryTopicOf(group);
+  if (config.consume_from == ConsumeFrom::kTimestamp && offsets_by_time == nullptr && !is_own) {
     return GroupStart::kNeedsTimes;
   }
   InitPositions init{group, topic, {}};
@@ -55,8 +57,9 @@ absl::StatusOr<GroupStart> StartGroup(LeaderView& view, const std::string& group
     CHECK(ends.has_value()) << topic << " queue " << q;
     // A lite topic that there was when the group subscribed to it has a position from then on.
     const bool is_younger = IsLiteTopic(topic) && config.consume_from == ConsumeFrom::kLast;
-    init.items.push_back(
-        {QueueId(q), is_younger ? ends->min : StartOf(config, *ends, q, offsets_by_time)});
+    init.items.push_back({QueueId(q), is_own || is_younger
+                                          ? ends->min
+                                          : StartOf(config, *ends, q, offsets_by_time)});
   }
   const absl::Status status = view.Log(std::move(init), writer);
   if (status.ok()) return GroupStart::kStarted;

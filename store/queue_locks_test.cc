@@ -7,6 +7,7 @@
 #include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "store/names.h"
 #include "store/testing/store_harness.h"
 
 namespace raftmq::store {
@@ -132,6 +133,25 @@ TEST_F(QueueLocksTest, TheFirstLockFixesWhereTheGroupBegins) {
     const auto commit = member_.store().CommitOffset("G", "T", QueueId(q));
     ASSERT_TRUE(commit.ok()) << commit.status();
     EXPECT_EQ(*commit, member_.store().Range("T", QueueId(q))->max);
+  }
+}
+
+TEST_F(QueueLocksTest, AGroupThatBeginsWithTheNewestMessagesGetsAllThatFailed) {
+  const std::string retry = RetryTopicOf("G");
+  for (const ConsumeFrom from : {ConsumeFrom::kLast, ConsumeFrom::kTimestamp}) {
+    GroupConfig group;
+    group.name = "G";
+    group.consume_from = from;
+    group.consume_timestamp_ms = member_.clock().WallMillis() + 3'600'000;
+    ASSERT_TRUE(member_.UpdateGroup(group).ok());
+    member_.MakeTopic(retry, 1);
+    member_.SendOne(retry, "failed before anybody looked here");
+    ASSERT_TRUE(TryLock("a", {0}, 10'000, retry).ok());
+    EXPECT_EQ(*member_.store().CommitOffset("G", retry, QueueId(0)), QueueOffset(0));
+    ASSERT_TRUE(member_.DeleteGroup("G").ok());
+    if (member_.store().FindTopic(retry).ok()) {
+      ASSERT_TRUE(member_.DeleteTopic(retry).ok());
+    }
   }
 }
 
