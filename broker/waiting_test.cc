@@ -63,6 +63,72 @@ v2::RecallMessageResponse Recall(const BrokerClient& client, const std::string& 
   return response;
 }
 
+grpc::Status Resolve(const BrokerClient& client, const std::string& transaction_id, bool commit) {
+  grpc::ClientContext context;
+  client.Fill(&context);
+  adm::ResolveTransactionRequest request;
+  request.set_transaction_id(transaction_id);
+  request.set_commit(commit);
+  adm::ResolveTransactionResponse response;
+  return client.admin()->ResolveTransaction(&context, request, &response);
+}
+
+grpc::Status Check(const BrokerClient& client, const std::string& transaction_id) {
+  grpc::ClientContext context;
+  client.Fill(&context);
+  adm::CheckTransactionRequest request;
+  request.set_transaction_id(transaction_id);
+  adm::CheckTransactionResponse response;
+  return client.admin()->CheckTransaction(&context, request, &response);
+}
+
+std::vector<adm::OpenTransaction> Open(const BrokerClient& client) {
+  grpc::ClientContext context;
+  client.Fill(&context);
+  adm::ListTransactionsResponse list;
+  const grpc::Status status =
+      client.admin()->ListTransactions(&context, adm::ListTransactionsRequest(), &list);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return {list.transactions().begin(), list.transactions().end()};
+}
+
+// A send is answered at commit; what it made is listed once it is applied.
+void WaitForOpen(const BrokerClient& client, int count) {
+  const int64_t began_ms = SystemClock()->MonotonicMillis();
+  while (client.MemberStatus().open_transactions() != count) {
+    ASSERT_LT(SystemClock()->MonotonicMillis() - began_ms, 10'000) << "it was never applied";
+  }
+}
+
+// A producer of the topic, connected, who can be asked about transactions.
+class AskedProducer {
+ public:
+  AskedProducer(const BrokerClient& client, const std::string& topic) {
+    client.Fill(&context_, 60'000);
+    stream_ = client.messaging()->Telemetry(&context_);
+    v2::TelemetryCommand command;
+    command.mutable_settings()->set_client_type(v2::PRODUCER);
+    command.mutable_settings()->mutable_publishing()->add_topics()->set_name(topic);
+    EXPECT_TRUE(stream_->Write(command));
+    v2::TelemetryCommand answer;
+    EXPECT_TRUE(stream_->Read(&answer));
+    EXPECT_TRUE(answer.has_settings()) << answer.ShortDebugString();
+  }
+  ~AskedProducer() { context_.TryCancel(); }
+
+  // Waits for the next question.
+  v2::RecoverOrphanedTransactionCommand Asked() {
+    v2::TelemetryCommand command;
+    EXPECT_TRUE(stream_->Read(&command));
+    EXPECT_TRUE(command.has_recover_orphaned_transaction_command()) << command.ShortDebugString();
+    return command.recover_orphaned_transaction_command();
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v2::TelemetryCommand, v2::TelemetryCommand>> stream_;
+};
+
 class AloneTest : public testing::Test {
  protected:
   void SetUp() override { group_.StartAll(); }
@@ -193,11 +259,7 @@ TEST_F(AloneTest, AnOperatorSeesOpenTransactionsAndResolvesThem) {
   ASSERT_TRUE(client.UpdateTopic("orders", 1, adm::TRANSACTION).ok());
   const auto sent = client.Send(Half("orders", "stuck", "A1"));
   ASSERT_EQ(sent.status().code(), v2::OK) << sent.status().message();
-  // The send is answered at commit; it is listed once it is applied.
-  const int64_t sent_ms = SystemClock()->MonotonicMillis();
-  while (client.MemberStatus().open_transactions() != 1) {
-    ASSERT_LT(SystemClock()->MonotonicMillis() - sent_ms, 10'000) << "it was never applied";
-  }
+  WaitForOpen(client, 1);
   adm::ListTransactionsResponse list;
   {
     grpc::ClientContext context;
@@ -209,17 +271,49 @@ TEST_F(AloneTest, AnOperatorSeesOpenTransactionsAndResolvesThem) {
   ASSERT_EQ(list.transactions_size(), 1);
   EXPECT_EQ(list.transactions(0).message_id(), "A1");
   EXPECT_EQ(list.transactions(0).transaction_id(), sent.entries(0).transaction_id());
-  {
-    grpc::ClientContext context;
-    client.Fill(&context);
-    adm::ResolveTransactionRequest request;
-    request.set_transaction_id(list.transactions(0).transaction_id());
-    request.set_commit(true);
-    adm::ResolveTransactionResponse response;
-    const grpc::Status status = client.admin()->ResolveTransaction(&context, request, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();
-  }
+  const grpc::Status resolved = Resolve(client, list.transactions(0).transaction_id(), true);
+  ASSERT_TRUE(resolved.ok()) << resolved.error_message();
   EXPECT_EQ(client.Receive(BrokerClient::MakeReceive("orders", "readers", 5)).messages.size(), 1);
+}
+
+TEST_F(AloneTest, WhatAnOperatorRollsBackIsNeverSeen) {
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("orders", 1, adm::TRANSACTION).ok());
+  const auto sent = client.Send(Half("orders", "stuck", "A1"));
+  ASSERT_EQ(sent.status().code(), v2::OK) << sent.status().message();
+  const std::string id = sent.entries(0).transaction_id();
+  WaitForOpen(client, 1);
+  EXPECT_EQ(Resolve(client, "made up", false).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  ASSERT_EQ(Open(client).size(), 1u);
+  const grpc::Status resolved = Resolve(client, id, false);
+  ASSERT_TRUE(resolved.ok()) << resolved.error_message();
+  EXPECT_TRUE(Open(client).empty());
+  EXPECT_TRUE(Resolve(client, id, false).ok()) << "it may be repeated";
+  EXPECT_FALSE(Resolve(client, id, true).ok()) << "it ended otherwise";
+  EXPECT_EQ(End(client, "orders", "A1", id, v2::COMMIT), v2::INVALID_TRANSACTION_ID);
+  EXPECT_TRUE(client.Receive(BrokerClient::MakeReceive("orders", "readers", 1)).messages.empty());
+}
+
+TEST_F(AloneTest, AnOperatorHasTheProducersOfATransactionAskedAtOnce) {
+  const BrokerClient client = Client();
+  ASSERT_TRUE(client.UpdateTopic("orders", 1, adm::TRANSACTION).ok());
+  AskedProducer producer(client, "orders");
+  v2::Message half = Half("orders", "orphan", "A1");
+  half.mutable_system_properties()->mutable_orphaned_transaction_recovery_duration()->set_seconds(
+      3'600);
+  const auto sent = client.Send(std::move(half));
+  ASSERT_EQ(sent.status().code(), v2::OK) << sent.status().message();
+  const std::string id = sent.entries(0).transaction_id();
+  WaitForOpen(client, 1);
+  ASSERT_GT(Open(client).at(0).next_check_ms(), SystemClock()->WallMillis() + 3'000'000);
+  const grpc::Status checked = Check(client, id);
+  ASSERT_TRUE(checked.ok()) << checked.error_message();
+  const v2::RecoverOrphanedTransactionCommand asked = producer.Asked();
+  EXPECT_EQ(asked.transaction_id(), id);
+  EXPECT_EQ(asked.message().body(), "orphan");
+  EXPECT_EQ(End(client, "orders", "A1", id, v2::ROLLBACK), v2::OK);
+  EXPECT_THAT(Check(client, id).error_message(), HasSubstr("it ended already"));
+  EXPECT_EQ(Check(client, "made up").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(AloneTest, ProducersAreAskedAgainAboutATransactionThatWasGivenUpAndIsPutBack) {
@@ -250,26 +344,15 @@ TEST_F(AloneTest, ProducersAreAskedAgainAboutATransactionThatWasGivenUpAndIsPutB
   group_.Start(0);
   const BrokerClient producer = Client();
   ASSERT_TRUE(producer.UpdateTopic("others").ok()) << "it leads";
-  grpc::ClientContext context;
-  producer.Fill(&context, 60'000);
-  auto stream = producer.messaging()->Telemetry(&context);
-  v2::TelemetryCommand command;
-  command.mutable_settings()->set_client_type(v2::PRODUCER);
-  command.mutable_settings()->mutable_publishing()->add_topics()->set_name("orders");
-  ASSERT_TRUE(stream->Write(command));
-  v2::TelemetryCommand answer;
-  ASSERT_TRUE(stream->Read(&answer));
+  AskedProducer asked(producer, "orders");
   ASSERT_EQ(put_back(producer, /*dry_run=*/false), 1);
-  ASSERT_TRUE(stream->Read(&answer));
-  ASSERT_TRUE(answer.has_recover_orphaned_transaction_command()) << answer.ShortDebugString();
-  const auto& recover = answer.recover_orphaned_transaction_command();
+  const v2::RecoverOrphanedTransactionCommand recover = asked.Asked();
   EXPECT_EQ(recover.message().body(), "orphan");
   EXPECT_EQ(End(producer, "orders", "A1", recover.transaction_id(), v2::COMMIT), v2::OK);
   const Received received = producer.Receive(BrokerClient::MakeReceive("orders", "readers", 5));
   ASSERT_EQ(received.messages.size(), 1);
   EXPECT_EQ(received.messages[0].body(), "orphan");
   EXPECT_EQ(put_back(producer, /*dry_run=*/false), 0);
-  context.TryCancel();
 }
 
 class GroupOfThreeTest : public testing::Test {
@@ -292,32 +375,20 @@ TEST_F(GroupOfThreeTest, AProducerAtAnyMemberIsAskedAboutAnOrphan) {
   // Another producer of the topic, connected to a member that does not lead.
   BrokerClient other = Client((leader + 1) % 3);
   other.client_id = "another-producer";
-  grpc::ClientContext context;
-  other.Fill(&context, 60'000);
-  auto stream = other.messaging()->Telemetry(&context);
-  v2::TelemetryCommand command;
-  command.mutable_settings()->set_client_type(v2::PRODUCER);
-  command.mutable_settings()->mutable_publishing()->add_topics()->set_name("orders");
-  ASSERT_TRUE(stream->Write(command));
-  v2::TelemetryCommand answer;
-  ASSERT_TRUE(stream->Read(&answer));
-  ASSERT_TRUE(answer.has_settings());
+  AskedProducer asked(other, "orders");
 
   v2::Message half = Half("orders", "orphan", "A1");
   half.mutable_system_properties()->mutable_orphaned_transaction_recovery_duration()->set_seconds(
       1);
   const auto sent = sender.Send(std::move(half));
   ASSERT_EQ(sent.status().code(), v2::OK) << sent.status().message();
-  ASSERT_TRUE(stream->Read(&answer));
-  ASSERT_TRUE(answer.has_recover_orphaned_transaction_command()) << answer.ShortDebugString();
-  const auto& recover = answer.recover_orphaned_transaction_command();
+  const v2::RecoverOrphanedTransactionCommand recover = asked.Asked();
   EXPECT_EQ(recover.transaction_id(), sent.entries(0).transaction_id());
   EXPECT_EQ(recover.message().topic().name(), "orders");
   EXPECT_EQ(recover.message().body(), "orphan");
   EXPECT_EQ(recover.message().system_properties().message_id(), "A1");
   EXPECT_EQ(End(other, "orders", "A1", recover.transaction_id(), v2::COMMIT), v2::OK);
   EXPECT_EQ(other.Receive(BrokerClient::MakeReceive("orders", "readers", 5)).messages.size(), 1);
-  context.TryCancel();
 }
 
 TEST_F(GroupOfThreeTest, DelaysAndTransactionsOutliveTheirLeader) {

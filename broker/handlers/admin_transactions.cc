@@ -1,64 +1,19 @@
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "broker/handlers/admin_handlers.h"
-#include "store/message_properties.h"
-#include "store/message_record.h"
+#include "broker/handlers/open_transactions.h"
+#include "store/reason.h"
 #include "store/waiting_handles.h"
 
 namespace raftmq::broker {
-namespace {
-
-constexpr int32_t kMaxTransactions = 1'024;
-
-// The names that an id needs.
-struct HalfNames {
-  std::string topic;
-  std::string message_id;
-};
-
-absl::StatusOr<HalfNames> NamesOf(const store::WaitingMessages& waiting, LogPosition position) {
-  RAFTMQ_ASSIGN_OR_RETURN(const std::string bytes, waiting.ReadHalf(position));
-  RAFTMQ_ASSIGN_OR_RETURN(const store::RecordView record, store::ParseRecord(bytes));
-  return HalfNames{std::string(record.properties.Get(store::property::kRealTopic)),
-                   std::string(record.unique_key())};
-}
-
-}  // namespace
 
 void AdminHandlers::ListTransactions(ListTransactionsCall* call) { deps_.router->Route(call); }
 
 void AdminHandlers::Execute(ListTransactionsCall* call) {
   deps_.reads->Post([this, call] {
-    const adm::ListTransactionsRequest& request = call->request();
-    const int32_t max = request.max() == 0 ? 32 : std::clamp(request.max(), 1, kMaxTransactions);
-    adm::ListTransactionsResponse* response = call->response();
-    LogPosition from(request.from_position());
-    // Read a page at a time: most of the records may be of other topics.
-    for (;;) {
-      const std::vector<store::OpenTransaction> page =
-          deps_.waiting->ListTransactions(from, kMaxTransactions);
-      for (const store::OpenTransaction& open : page) {
-        from = LogPosition(open.position.value() + 1);
-        const absl::StatusOr<HalfNames> names = NamesOf(*deps_.waiting, open.position);
-        if (!names.ok()) return EndOrReroute(call, names.status());
-        if (!request.topic().empty() && names->topic != request.topic()) continue;
-        adm::OpenTransaction* row = response->add_transactions();
-        row->set_transaction_id(store::EncodeTransactionId(names->topic, names->message_id,
-                                                           store::HalfRef{open.position}));
-        row->set_topic(names->topic);
-        row->set_message_id(names->message_id);
-        row->set_position(open.position.value());
-        row->set_stored_ms(open.half.stored_ms);
-        row->set_checks(open.half.checks);
-        row->set_next_check_ms(open.half.next_check_ms);
-        if (response->transactions_size() >= max) break;
-      }
-      if (page.size() < kMaxTransactions || response->transactions_size() >= max) break;
-    }
-    response->set_open(static_cast<int64_t>(deps_.waiting->OpenTransactions()));
+    *call->response() = ListOpenTransactions(*deps_.waiting, call->request());
     call->Finish();
   });
 }

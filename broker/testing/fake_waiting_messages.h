@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -24,6 +25,8 @@ class FakeWaitingMessages final : public store::WaitingMessages {
   size_t largest_batch = 0;
 
   std::map<LogPosition, store::HalfMessage> open;
+  std::map<LogPosition, std::string> records;  // of half messages that have a real one
+  std::function<void(LogPosition)> on_read;    // before a half message is read
   std::vector<LogPosition> expired;
 
   TimerCounts Timers() const override {
@@ -77,8 +80,13 @@ class FakeWaitingMessages final : public store::WaitingMessages {
     }
     return due;
   }
-  std::vector<store::OpenTransaction> ListTransactions(LogPosition, size_t) const override {
-    return {};
+  std::vector<store::OpenTransaction> ListTransactions(LogPosition from,
+                                                       size_t max) const override {
+    std::vector<store::OpenTransaction> list;
+    for (auto it = open.lower_bound(from); it != open.end() && list.size() < max; ++it) {
+      list.push_back({it->first, it->second});
+    }
+    return list;
   }
   void SetChecks(std::vector<store::OpenTransaction> transactions, CheckedCallback done) override {
     if (!refuse_next.ok()) return done(std::exchange(refuse_next, absl::OkStatus()));
@@ -98,7 +106,10 @@ class FakeWaitingMessages final : public store::WaitingMessages {
     done(absl::OkStatus());
   }
   absl::StatusOr<std::string> ReadHalf(LogPosition position) const override {
-    return StrCat("record ", position);
+    if (on_read != nullptr) on_read(position);
+    if (unreadable.contains(position)) return absl::DataLossError("unreadable");
+    const auto record = records.find(position);
+    return record != records.end() ? record->second : StrCat("record ", position);
   }
 };
 

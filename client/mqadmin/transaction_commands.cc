@@ -22,8 +22,8 @@ void ListTransactions(CommandLine* line, const TransactionArguments& args) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto groups = session.Groups(args.cluster, args.broker);
   if (!groups.ok()) return line->Fail(groups.status());
-  Report report(
-      {"Broker", "Topic", "Message Id", "Transaction Id", "Stored", "Checks", "Next Check"});
+  Report report({"Broker", "Topic", "Message Id", "Transaction Id", "Position", "Stored", "Checks",
+                 "Next Check"});
   for (const GroupPlace& group : *groups) {
     pb::ListTransactionsRequest request;
     request.set_topic(args.topic);
@@ -36,8 +36,14 @@ void ListTransactions(CommandLine* line, const TransactionArguments& args) {
       continue;
     }
     for (const pb::OpenTransaction& open : response.transactions()) {
+      if (open.transaction_id().empty()) {
+        line->Fail(absl::DataLossError(
+                       StrCat(group.broker_name, ": the half message at position ", open.position(),
+                              " cannot be read: the log of the member that leads says why")),
+                   kExitPartial);
+      }
       report.AddRow({group.broker_name, open.topic(), open.message_id(), open.transaction_id(),
-                     FormatTime(open.stored_ms()), int64_t{open.checks()},
+                     open.position(), FormatTime(open.stored_ms()), int64_t{open.checks()},
                      FormatTime(open.next_check_ms())});
     }
   }

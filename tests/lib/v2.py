@@ -184,6 +184,20 @@ class Client:
         _check(answer.entries[0].status, f"send to {topic}")
         return answer.entries[0].offset
 
+    def send_half(self, topic, body, message_id=None, timeout=3):
+        """The id of the transaction that it opens. Raises Refused or Unknown."""
+        message = pb.Message(topic=pb.Resource(name=topic), body=body)
+        system = message.system_properties
+        system.message_id = message_id or uuid.uuid4().hex.upper()
+        system.body_encoding = pb.IDENTITY
+        system.message_type = pb.TRANSACTION
+        system.born_host = "localhost"
+        system.born_timestamp.FromNanoseconds(time.time_ns())
+        system.orphaned_transaction_recovery_duration.FromSeconds(3600)  # nobody is asked before
+        answer = self._call("SendMessage", rpc.SendMessageRequest(messages=[message]), timeout)
+        _check(answer.status, f"send to {topic}")
+        return answer.entries[0].transaction_id
+
     def receive(self, topic, group, batch=32, invisible=30.0, poll=5.0):
         """A list of messages, empty if none came within `poll` seconds."""
         request = rpc.ReceiveMessageRequest(
