@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,29 @@ struct GroupPlace {
   int64_t term = 0;
   std::vector<MemberPlace> members;  // by id
 };
+
+// What an operator must know of a call that must not be made again when it is not known if it took
+// effect: a second one would do more, or tell what the first did as a failure. As the brokers'
+// kSafeToRepeat has it. nullptr: it may be made again.
+struct Once {
+  const char* what;
+  const char* look_at;  // what shows whether it was done
+};
+template <typename Request>
+inline constexpr const Once* kOnce = nullptr;
+inline constexpr Once kMoveOnce{"the offset move", "offsetHistory -g GROUP"};
+template <>
+inline constexpr const Once* kOnce<::raftmq::v1::MoveOffsetsRequest> = &kMoveOnce;
+inline constexpr Once kDeleteTopicOnce{"the topic's deletion", "topicList"};
+template <>
+inline constexpr const Once* kOnce<::raftmq::v1::DeleteTopicRequest> = &kDeleteTopicOnce;
+inline constexpr Once kDeleteGroupOnce{"the consumer group's deletion",
+                                       "getConsumerConfig -g GROUP"};
+template <>
+inline constexpr const Once* kOnce<::raftmq::v1::DeleteGroupRequest> = &kDeleteGroupOnce;
+inline constexpr Once kTransferOnce{"the transfer of leadership", "clusterList"};
+template <>
+inline constexpr const Once* kOnce<::raftmq::v1::TransferLeadershipRequest> = &kTransferOnce;
 
 class Session {
  public:
@@ -73,18 +97,14 @@ class Session {
                       grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
                                                           Response*),
                       const Request& request, Response* response) {
-    std::unique_ptr<Admin::Stub> stub = Admin::NewStub(channels_.Get(address));
     grpc::ClientContext context;
-    client::PrepareContext(&context, "mqadmin", timeout_ms_);
-    if (const std::string level = read_.level(); !level.empty()) {
-      context.AddMetadata("x-raftmq-read", level);
-    }
-    response->Clear();
-    return client::FromGrpc((stub.get()->*method)(&context, request, response), address);
+    const grpc::Status status = Make(address, method, request, response, &context);
+    return client::FromGrpc(status, address);
   }
 
   // Calls it at the leader, or at another member if the leader cannot be reached; or where the
-  // flags say.
+  // flags say. What is to be done Once goes to another member only if the one before certainly did
+  // nothing; Unknown: it may have been done, and the text says where to look.
   template <typename Request, typename Response>
   absl::Status Call(const GroupPlace& group,
                     grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
@@ -95,7 +115,12 @@ class Session {
     for (const bool leader_first : {true, false}) {
       for (const MemberPlace& member : group.members) {
         if (member.leader != leader_first) continue;
-        last = CallAt(member.address, method, request, response);
+        grpc::ClientContext context;
+        const grpc::Status status = Make(member.address, method, request, response, &context);
+        last = client::FromGrpc(status, member.address);
+        if (kOnce<Request> != nullptr && MayBeDone(status, context)) {
+          return UnknownOutcome(*kOnce<Request>, last);
+        }
         if (last.ok() || !absl::IsUnavailable(last)) return last;
       }
     }
@@ -121,6 +146,24 @@ class Session {
   }
 
  private:
+  template <typename Request, typename Response>
+  grpc::Status Make(const std::string& address,
+                    grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                        Response*),
+                    const Request& request, Response* response, grpc::ClientContext* context) {
+    std::unique_ptr<Admin::Stub> stub = Admin::NewStub(channels_.Get(address));
+    client::PrepareContext(context, "mqadmin", timeout_ms_);
+    if (const std::string level = read_.level(); !level.empty()) {
+      context->AddMetadata("x-raftmq-read", level);
+    }
+    response->Clear();
+    return (stub.get()->*method)(context, request, response);
+  }
+
+  // Whether a call that failed reached the member and nothing is known of what it did.
+  static bool MayBeDone(const grpc::Status& status, const grpc::ClientContext& context);
+  static absl::Status UnknownOutcome(const Once& once, const absl::Status& error);
+
   absl::StatusOr<std::vector<GroupPlace>> AskNameServer(const std::string& address);
   absl::Status CheckReadFrom(const GroupPlace& group) const;
   // As a NameServer knows them.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
@@ -10,6 +11,37 @@
 namespace raftmq::mqadmin {
 
 namespace pb = ::raftmq::v1;
+
+namespace {
+
+// A connection that never came up: gRPC 1.51's text, the only thing that tells it from one that
+// broke after the request was sent.
+constexpr std::string_view kNeverConnected = "failed to connect to all addresses";
+
+}  // namespace
+
+bool Session::MayBeDone(const grpc::Status& status, const grpc::ClientContext& context) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      // A broker's own answer has a reason, and was not carried out: it starts, stops or knows no
+      // leader.
+      return !context.GetServerTrailingMetadata().contains("x-raftmq-reason") &&
+             status.error_message().find(kNeverConnected) == std::string::npos;
+    case grpc::StatusCode::CANCELLED:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::UNKNOWN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+absl::Status Session::UnknownOutcome(const Once& once, const absl::Status& error) {
+  return absl::UnknownError(StrCat("it is not known whether ", once.what,
+                                   " was carried out: ", Message(error), ": see ", once.look_at,
+                                   " before you try again"));
+}
 
 absl::StatusOr<std::vector<GroupPlace>> Session::AskNameServer(const std::string& address) {
   auto stub = pb::NameServer::NewStub(channels_.Get(address));
