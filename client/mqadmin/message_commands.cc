@@ -141,6 +141,13 @@ void QueryByUniqueKey(CommandLine* line, const MessageArguments& args) {
   request.set_max_messages(32);
   Messages found = Find(line, args, &Session::Admin::Stub::QueryMessagesByKey, request);
   if (found.empty()) return;
+  // An id is looked up like a key: what was found may be others that have it as their key.
+  std::erase_if(found, [&](const auto& message) { return message.message_id() != args.id; });
+  if (found.empty()) {
+    return line->Fail(absl::NotFoundError(StrCat("no message of topic ", args.topic,
+                                                 " has the id ", args.id,
+                                                 "; queryMsgByKey shows what has it as a key")));
+  }
   std::stable_sort(found.begin(), found.end(),
                    [](const auto& a, const auto& b) { return a.store_ms() < b.store_ms(); });
   if (!args.show_all) found.resize(1);
