@@ -39,6 +39,9 @@ struct CommandLine {
 
   // Prints an error to stderr, with what to do, and sets the exit code.
   void Fail(const absl::Status& status, int code = kExitFailed);
+  // For a command that reads of several broker groups, before it prints. True: calls failed and none
+  // was `answered`, so that the command failed as a whole, and there is nothing to show.
+  bool FailUnanswered(bool answered);
   // Prints to stdout, as --json says.
   void Print(const Report& report, bool as_records = false) const;
 

@@ -72,6 +72,7 @@ void SubGroupList(CommandLine* line, const GroupArguments& args) {
     }
     for (const pb::Group& group : response.groups()) AddGroupRow(place, group, &report);
   }
+  if (line->FailUnanswered(session.answered())) return;
   line->Print(report);
 }
 
@@ -154,6 +155,7 @@ void GetConsumerConfig(CommandLine* line, const GroupArguments& args) {
     }
   }
   if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
+  if (line->FailUnanswered(session.answered())) return;
   if (report.rows() > 0) line->Print(report, /*as_records=*/true);
 }
 
@@ -201,6 +203,7 @@ void AllProgress(CommandLine* line, Session* session, const std::vector<GroupPla
     }
     if (!done.ok()) line->Fail(Annotate(done, place.broker_name), kExitPartial);
   }
+  if (line->FailUnanswered(session->answered())) return;
   Report report({"Group", "Diff Total", "Inflight Total"});
   for (const auto& [name, sum] : sums) report.AddRow({name, sum.diff, sum.inflight});
   line->Print(report);
@@ -294,6 +297,7 @@ void ConsumerProgress(CommandLine* line, const GroupArguments& args) {
     AddProgressRows(args, place, progress, clients, &rows);
   }
   if (rows.report.rows() == 0 && !missing.ok()) return line->Fail(missing);
+  if (line->FailUnanswered(session.answered())) return;
   if (rows.report.rows() == 0 && !args.topic.empty() && line->exit_code == kExitOk) {
     return line->Fail(absl::NotFoundError(
         StrCat("group ", args.group, " has no position on topic ", args.topic)));

@@ -110,7 +110,11 @@ class Session {
                     grpc::Status (Admin::Stub::*method)(grpc::ClientContext*, const Request&,
                                                         Response*),
                     const Request& request, Response* response) {
-    if (!read_.address.empty()) return CallAt(read_.address, method, request, response);
+    if (!read_.address.empty()) {
+      const absl::Status done = CallAt(read_.address, method, request, response);
+      answered_ = answered_ || done.ok();
+      return done;
+    }
     absl::Status last = absl::UnavailableError(StrCat(group.broker_name, " has no live member"));
     for (const bool leader_first : {true, false}) {
       for (const MemberPlace& member : group.members) {
@@ -118,6 +122,7 @@ class Session {
         grpc::ClientContext context;
         const grpc::Status status = Make(member.address, method, request, response, &context);
         last = client::FromGrpc(status, member.address);
+        answered_ = answered_ || last.ok();
         if (kOnce<Request> != nullptr && MayBeDone(status, context)) {
           return UnknownOutcome(*kOnce<Request>, last);
         }
@@ -126,6 +131,9 @@ class Session {
     }
     return last;
   }
+
+  // Whether any Call succeeded so far.
+  bool answered() const { return answered_; }
 
   // Calls see(name, GroupProgressResponse) for each consumer group of a broker group.
   template <typename See>
@@ -173,6 +181,7 @@ class Session {
   const std::string namesrv_addr_;
   const int64_t timeout_ms_;
   ReadFlags read_;
+  bool answered_ = false;
   client::ChannelCache channels_;
 };
 

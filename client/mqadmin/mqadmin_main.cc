@@ -16,6 +16,12 @@ void CommandLine::Fail(const absl::Status& status, int code) {
   exit_code = code;
 }
 
+bool CommandLine::FailUnanswered(bool answered) {
+  if (exit_code != kExitPartial || answered) return false;
+  exit_code = kExitFailed;
+  return true;
+}
+
 void CommandLine::Print(const Report& report, bool as_records) const {
   if (json) {
     report.PrintJson(std::cout);

@@ -161,6 +161,7 @@ void OffsetHistory(CommandLine* line, const OffsetArguments& args) {
     }
   }
   if (!found && !missing.ok()) return line->Fail(missing);
+  if (line->FailUnanswered(session.answered())) return;
   line->Print(report);
 }
 

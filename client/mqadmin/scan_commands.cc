@@ -126,6 +126,7 @@ void ScanAll(CommandLine* line, const ScanArguments& args, Scan scan, OnMessage 
     }
     if (!done.ok()) line->Fail(Annotate(done, place.broker_name), kExitPartial);
   }
+  if (line->FailUnanswered(session.answered())) return;
   if (any_queue || line->exit_code != kExitOk) return;
   line->Fail(missing.ok() ? absl::NotFoundError(
                                 StrCat("topic ", args.topic, " has no such queue at such a broker"))

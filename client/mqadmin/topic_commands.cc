@@ -146,8 +146,8 @@ void DeleteTopic(CommandLine* line, const TopicArguments& args) {
   if (report.rows() > 0) line->Print(report);
 }
 
-// RocketMQ's topicList -c: each topic and each group that has a position on it; dead-letter topics
-// are left out.
+// RocketMQ's topicList -c: each topic and each group that has a position on it; dead-letter and
+// retry topics are left out.
 void TopicsAndConsumers(CommandLine* line, const TopicArguments& args) {
   Session session(line->namesrv_addr, line->timeout_ms, line->tls());
   auto places = session.Groups(args.cluster, args.broker);
@@ -158,7 +158,8 @@ void TopicsAndConsumers(CommandLine* line, const TopicArguments& args) {
     absl::Status done = session.Call(place, &Session::Admin::Stub::ListTopics,
                                      pb::ListTopicConfigsRequest(), &response);
     for (const pb::Topic& topic : response.topics()) {
-      if (!topic.name().starts_with("%DLQ%")) consumers[{place.cluster, topic.name()}];
+      if (topic.name().starts_with("%DLQ%") || topic.name().starts_with("%RETRY%")) continue;
+      consumers[{place.cluster, topic.name()}];
     }
     if (done.ok()) {
       done = session.ForEachGroup(place, [&](const std::string& group, const auto& progress) {
@@ -170,6 +171,7 @@ void TopicsAndConsumers(CommandLine* line, const TopicArguments& args) {
     }
     if (!done.ok()) line->Fail(Annotate(done, place.broker_name), kExitPartial);
   }
+  if (line->FailUnanswered(session.answered())) return;
   Report report({"Cluster", "Topic", "Consumer Group"});
   for (const auto& [topic, groups] : consumers) {
     if (groups.empty()) report.AddRow({topic.first, topic.second, std::string()});
@@ -199,6 +201,7 @@ void TopicList(CommandLine* line, const TopicArguments& args) {
                      pb::TopicType_Name(topic.type()), AckLevelOf(topic)});
     }
   }
+  if (line->FailUnanswered(session.answered())) return;
   line->Print(report);
 }
 
@@ -235,6 +238,7 @@ void TopicRoute(CommandLine* line, const TopicArguments& args) {
                                                  " does not exist; `mqadmin updateTopic -t ",
                                                  args.topic, "` creates it")));
   }
+  if (line->FailUnanswered(session.answered())) return;
   if (report.rows() > 0) line->Print(report);
 }
 
@@ -288,6 +292,7 @@ void TopicStatus(CommandLine* line, const TopicArguments& args) {
     if (!listed.ok()) line->Fail(Annotate(listed, group.broker_name), kExitPartial);
   }
   if (report.rows() == 0 && !missing.ok()) return line->Fail(missing);
+  if (line->FailUnanswered(session.answered())) return;
   // The messages of a topic of type LITE are in these.
   line->Print(lite.rows() > 0 ? lite : report);
 }
@@ -314,6 +319,7 @@ std::vector<std::pair<GroupPlace, pb::Topic>> FindTopic(CommandLine* line, Sessi
       line->Fail(Annotate(done, group.broker_name), kExitPartial);
     }
   }
+  if (line->FailUnanswered(session->answered())) return found;
   if (found.empty() && line->exit_code == kExitOk) {
     line->Fail(absl::NotFoundError(StrCat("topic ", name, " does not exist")));
   }

@@ -47,6 +47,7 @@ void ListTransactions(CommandLine* line, const TransactionArguments& args) {
                      FormatTime(open.next_check_ms())});
     }
   }
+  if (line->FailUnanswered(session.answered())) return;
   line->Print(report);
 }
 
