@@ -209,8 +209,13 @@ TEST_F(AsyncFlushTest, ASendIsAnsweredWhenAMajorityHasItInMemoryAndADelayedOneWh
     return level == headers.end() ? std::string()
                                   : std::string(level->second.data(), level->second.size());
   };
-  EXPECT_EQ(reached(BrokerClient::MakeMessage("orders", "hi", "A1")), "quorum");
-  v2::Message later = BrokerClient::MakeMessage("later", "hi", "A2");
+  // What was reached is told: now and then the disks are as quick as the answer.
+  std::string level;
+  for (int i = 0; i < 200 && level.empty(); ++i) {
+    level = reached(BrokerClient::MakeMessage("orders", "hi", StrCat("A", i)));
+  }
+  EXPECT_EQ(level, "quorum");
+  v2::Message later = BrokerClient::MakeMessage("later", "hi", "B1");
   (*later.mutable_user_properties())["DELAY"] = "18";
   EXPECT_EQ(reached(std::move(later)), "") << "quorum_fsync, whatever was asked for";
 }

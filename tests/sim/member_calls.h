@@ -41,6 +41,8 @@ class MemberCalls {
   const std::map<int, store::LogMessageStore*>& stores() const { return stores_; }
   store::LogMessageStore& At(int member) const { return *stores_.at(member); }
   bool Runs(int member) const { return stores_.count(member) != 0; }
+  // It is the leader now, and not one that has been deposed.
+  bool Leads(int member) const { return cluster_->ServingLeader() == member; }
 
   // Mostly the leader, sometimes anyone: stale routes are normal. Nothing: that one is down.
   std::optional<int> Pick();

@@ -186,19 +186,22 @@ void RenewedConsumers::SettleNow(const std::string& client_id, uint64_t lease_id
   const std::optional<int> member = calls_->Pick();
   if (!member) return again();
   Lease& lease = leases_.at(lease_id);
-  const bool first = !std::exchange(lease.settling, true);
+  const bool is_first = !std::exchange(lease.settling, true);
+  // A deposed leader that does not know it refuses by what it alone has logged: it may have given
+  // the message out again, since the renewal came to the next one.
+  const auto first = [this, is_first, at = *member] { return is_first && calls_->Leads(at); };
   auto call = calls_->NewCall(*member, again);
   if (ack) {
     return calls_->At(*member).Ack(options_.group, options_.topic, {lease.handle},
                                    [=, this](const std::vector<absl::Status>& statuses) {
                                      if (!MemberCalls::First(call)) return;
-                                     OnSettled(lease_id, first, true, statuses[0]);
+                                     OnSettled(lease_id, first(), true, statuses[0]);
                                      if (!IsOver(statuses[0])) again();
                                    });
   }
   const auto done = [=, this](const absl::StatusOr<std::string>& handle) {
     if (!MemberCalls::First(call)) return;
-    OnSettled(lease_id, first, false, handle.status());
+    OnSettled(lease_id, first(), false, handle.status());
     if (!IsOver(handle.status())) again();
   };
   if (random_.Chance(0.5)) {
