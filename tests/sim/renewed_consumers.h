@@ -4,7 +4,8 @@
 //   - no message is given out again before the end that its grant and its renewals gave its lease,
 //     unless somebody settled it;
 //   - until that end its first handle is good, for an ack and for a nack, however often the lease
-//     was renewed;
+//     was renewed (a leader that was deposed and does not know it may refuse it: its refusals rest
+//     on what it alone has logged);
 //   - a renewal that begins after an ack or a nack was acknowledged is refused;
 //   - what was acked is never given out again, and in the end all is acked.
 //
